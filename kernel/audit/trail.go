@@ -1,0 +1,139 @@
+package audit
+
+import (
+	"context"
+	"strconv"
+	"sync"
+)
+
+// Trail gathers what one request does until its one entry is written. The door
+// puts it in the context; the kernel's reads add what they disclose; the door
+// makes the entry durable before the first byte of the answer. A write needs no
+// entry from the door: the kernel audits it inside the transaction and says so
+// with Written.
+//
+// All methods are safe for concurrent use, and do nothing on a nil Trail, so
+// that code below a door need not ask whether there is one.
+type Trail struct {
+	mu       sync.Mutex
+	action   string
+	subject  string
+	patient  string
+	patients bool // more than one
+	records  int
+	written  bool
+	detail   string
+}
+
+// Name says what is being asked: the action ("read", "search", "sign-in") and
+// what it is asked of ("Kind/id", "Kind?query", a route). The last call wins, so
+// that a handler may say more precisely what its route only guessed.
+func (t *Trail) Name(action, subject string) {
+	if t == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.action, t.subject = action, subject
+}
+
+// Read notes one disclosed record and the person it is about ("Patient/1", empty
+// where it is about nobody).
+func (t *Trail) Read(patient string) { t.ReadMany(patient, 1) }
+
+// ReadMany notes n disclosed records about one person.
+func (t *Trail) ReadMany(patient string, n int) {
+	if t == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.records += n
+	switch {
+	case patient == "" || patient == t.patient:
+	case t.patient == "":
+		t.patient = patient
+	default:
+		t.patients = true
+	}
+}
+
+// Note sets the detail of the entry: a count, a reason; never contents, never
+// secrets.
+func (t *Trail) Note(detail string) {
+	if t == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.detail = detail
+}
+
+// Written says that the store holds an entry of this request already, made in
+// the transaction of its write (or kept alone when that was rolled back).
+func (t *Trail) Written() {
+	if t == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.written = true
+}
+
+// Named tells whether anything was named.
+func (t *Trail) Named() bool {
+	if t == nil {
+		return false
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.action != ""
+}
+
+// Due tells whether the door still owes an entry: always, except where the
+// request only wrote and its write is audited already.
+func (t *Trail) Due() bool {
+	if t == nil {
+		return false
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return !t.written || t.records > 0
+}
+
+// Fill puts what was gathered into e: Action and Subject where named, Patient
+// where everything read was about one person, and the number of records read in
+// Detail where the request did not set another.
+func (t *Trail) Fill(e *Entry) {
+	if t == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.action != "" {
+		e.Action, e.Subject = t.action, t.subject
+	}
+	if t.patient != "" && !t.patients {
+		e.Patient = t.patient
+	}
+	switch {
+	case t.detail != "":
+		e.Detail = t.detail
+	case t.records > 0 && e.Detail == "":
+		e.Detail = strconv.Itoa(t.records) + " records"
+	}
+}
+
+type trailKey struct{}
+
+// WithTrail puts t in the context.
+func WithTrail(ctx context.Context, t *Trail) context.Context {
+	return context.WithValue(ctx, trailKey{}, t)
+}
+
+// TrailOf returns the trail in ctx; nil where there is none, which is ready to
+// use.
+func TrailOf(ctx context.Context) *Trail {
+	t, _ := ctx.Value(trailKey{}).(*Trail)
+	return t
+}
