@@ -83,6 +83,10 @@ func (r *Rules) Predicate(p *identity.Principal, kindName, can string) Predicate
 				if len(p.Depts) > 0 {
 					out.Terms = append(out.Terms, Term{Depts: p.Depts})
 				}
+			case kind.Addressed:
+				if len(p.Roles) > 0 {
+					out.Terms = append(out.Terms, Term{Depts: p.Roles})
+				}
 			case kind.Organisation:
 				if len(p.Orgs) > 0 {
 					out.Terms = append(out.Terms, Term{Orgs: p.Orgs})

@@ -123,6 +123,7 @@ type Grant struct {
 const (
 	Own          = "own"          // Place.Owner is the principal
 	Department   = "department"   // Place.Dept is one of the principal's
+	Addressed    = "addressed"    // Place.Dept names one of the principal's roles: records addressed to a role
 	Organisation = "organisation" // Place.Org is one of the principal's
 	AtSite       = "site"         // the record's home is the site that answers
 	Treating     = "treating"     // an active relation (see Relation) ties the principal to Place.Subject

@@ -106,7 +106,7 @@ type Mark struct {
 	ByName   string         `json:"byName,omitempty"`   // as it was shown at the time
 	Behalf   string         `json:"behalf,omitempty"`   // person behind a loop or a lent account
 	Evidence map[string]any `json:"evidence,omitempty"` // where, device, bar code, reason …
-	Paused   time.Duration  `json:"paused,omitempty"`   // business time the state's clock had stood still when it left
+	Paused   time.Duration  `json:"paused,omitempty"`   // calendar time State's clock has stood still so far
 }
 
 // Record is one version of one record.
@@ -119,7 +119,7 @@ type Record struct {
 	CreatedAt time.Time // of version 1, UTC, milliseconds
 	UpdatedAt time.Time // of this version, UTC, milliseconds
 	EnteredAt time.Time // when State was entered, UTC, milliseconds
-	NextAt    time.Time // when a clock must look at it again (reminder or limit); zero: never
+	NextAt    time.Time // when the time of State is over; zero: no limit, or its clock stands still
 	Deleted   bool      // this version is a deletion; Data is then the last data, for undelete
 	Place     Placement
 	Mark      Mark

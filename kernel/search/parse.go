@@ -1,7 +1,6 @@
 package search
 
 import (
-	"encoding/json"
 	"math"
 	"strconv"
 	"strings"
@@ -373,22 +372,6 @@ func Interval(s string) (lo, hi float64, err error) {
 	_, fraction, _ := strings.Cut(mantissa, ".")
 	half := 0.5 * math.Pow10(exp-len(fraction))
 	return f - half, f + half, nil
-}
-
-// NumberInterval gives the interval of a JSON number or decimal string held by
-// a record; ok is false where it is neither.
-func NumberInterval(v any) (lo, hi float64, ok bool) {
-	var s string
-	switch x := v.(type) {
-	case json.Number:
-		s = string(x)
-	case string:
-		s = x
-	default:
-		return 0, 0, false
-	}
-	lo, hi, err := Interval(s)
-	return lo, hi, err == nil
 }
 
 // SplitEscaped splits at sep where no backslash stands before it. The parts

@@ -95,6 +95,9 @@ type Tx interface {
 	// Purge erases every version but the newest (all where erase is true), leaving
 	// for each its hash. It is the only thing that removes history.
 	Purge(key record.Key, erase bool) error
+	// Reindex replaces what the newest version is found by, without a new version
+	// and without a feed entry: the declaration changed, not the record.
+	Reindex(key record.Key, index search.Index) error
 	// Audit adds the entry of this request; the store sets Seq, At, From and To.
 	Audit(e audit.Entry)
 }

@@ -1,0 +1,201 @@
+package kernel
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+
+	"zhiwei/kernel/access"
+	"zhiwei/kernel/errs"
+	"zhiwei/kernel/identity"
+	"zhiwei/kernel/kind"
+	"zhiwei/kernel/record"
+	"zhiwei/kernel/search"
+	"zhiwei/kernel/shape"
+)
+
+// finder searches as the program itself, inside a transaction or outside.
+type finder func(q search.Query) (search.Page, error)
+
+// matches tells whether a predicate covers one record.
+func matches(find finder, pred access.Predicate, r *record.Record) (bool, error) {
+	if pred.All {
+		return true, nil
+	}
+	for _, t := range pred.Terms {
+		switch {
+		case t.Treating != nil:
+			if r.Place.Subject.IsZero() {
+				continue
+			}
+			ok, err := treats(find, t.Treating, r.Place.Subject)
+			if ok || err != nil {
+				return ok, err
+			}
+		case t.Owners != nil && r.Place.Owner != "" && slices.Contains(t.Owners, r.Place.Owner),
+			t.Depts != nil && r.Place.Dept != "" && slices.Contains(t.Depts, r.Place.Dept),
+			t.Orgs != nil && r.Place.Org != "" && slices.Contains(t.Orgs, r.Place.Org),
+			t.Homes != nil && slices.Contains(t.Homes, r.Home),
+			t.Subjects != nil && slices.Contains(t.Subjects, r.Place.Subject),
+			t.IDs != nil && slices.Contains(t.IDs, r.ID):
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+func treats(find finder, t *access.Treating, subject record.Key) (bool, error) {
+	member := search.Clause{Param: t.Member}
+	for _, m := range t.Members {
+		member.Any = append(member.Any, search.Value{Ref: m})
+	}
+	states := search.Clause{Param: search.ParamState}
+	for _, s := range t.States {
+		states.Any = append(states.Any, search.Value{AnySystem: true, Code: s})
+	}
+	page, err := find(search.Query{Kind: t.Kind, Limit: 1, Where: []search.Clause{
+		{Param: t.Subject, Any: []search.Value{{Ref: subject}}}, member, states,
+	}})
+	return len(page.Records) > 0, err
+}
+
+// placement takes a record's place from its data by the declared paths.
+func placement(k *kind.Kind, key record.Key, doc map[string]any, creator, owner string) record.Placement {
+	p := record.Placement{Org: textAt(doc, k.Place.Org), Dept: textAt(doc, k.Place.Dept)}
+	if k.Place.Owner == "@creator" {
+		if p.Owner = owner; owner == "" {
+			p.Owner = creator
+		}
+	} else {
+		p.Owner = textAt(doc, k.Place.Owner)
+	}
+	if k.Place.Subject == "@self" {
+		p.Subject = key
+	} else if s, ok := record.ParseKey(textAt(doc, k.Place.Subject)); ok {
+		p.Subject = s
+	}
+	return p
+}
+
+// textAt is the first text at a path; a reference object gives its reference.
+func textAt(doc map[string]any, path string) string {
+	if path == "" {
+		return ""
+	}
+	for _, v := range shape.Values(doc, path) {
+		switch x := v.(type) {
+		case string:
+			return x
+		case map[string]any:
+			if s, ok := x["reference"].(string); ok {
+				return s
+			}
+		}
+	}
+	return ""
+}
+
+// masked lists what p may not read of a kind: hidden fields and secrets. The
+// program itself reads secrets: it must compare a password with its hash.
+func masked(p *identity.Principal, k *kind.Kind) []string {
+	if p.Trusted() {
+		return nil
+	}
+	out := access.HiddenFields(p, k)
+	for _, f := range k.Fields {
+		if f.Type == kind.Secret {
+			out = append(out, f.Name)
+		}
+	}
+	return out
+}
+
+// mask takes hidden fields out of the data.
+func mask(r *record.Record, fields []string) error {
+	if len(fields) == 0 || len(r.Data) == 0 {
+		return nil
+	}
+	var doc map[string]json.RawMessage
+	if err := json.Unmarshal(r.Data, &doc); err != nil {
+		return errs.Wrap("read", r.Key.String(), err)
+	}
+	n := len(doc)
+	for _, f := range fields {
+		delete(doc, f)
+	}
+	if len(doc) == n {
+		return nil
+	}
+	out, err := json.Marshal(doc)
+	r.Data = out
+	return err
+}
+
+// checkQuery refuses to search or sort by what p may not see, at every step of
+// every chain. It fails with Forbidden.
+func (k *Kernel) checkQuery(p *identity.Principal, kindName string, where []search.Clause, sort []search.Sort) error {
+	decl := k.registry.Find(kindName)
+	if decl == nil {
+		return errs.E(errs.Invalid, "search", kindName, "没有名为 "+kindName+" 的类别。", "There is no kind named "+kindName+".")
+	}
+	hidden := masked(p, decl)
+	may := func(name string) error {
+		d := decl.Param(name)
+		if d == nil || len(hidden) == 0 {
+			return nil
+		}
+		for _, f := range hidden {
+			if looksAt(d, f) {
+				return errs.E(errs.Forbidden, "search", name, "您无权按 "+name+" 查询或排序。", "You may not search or sort by "+name+".").At(name)
+			}
+		}
+		return nil
+	}
+	for _, s := range sort {
+		if err := may(s.Param); err != nil {
+			return err
+		}
+	}
+	for _, c := range where {
+		if c.Param != "" {
+			if err := may(c.Param); err != nil {
+				return err
+			}
+		}
+		if c.Chain != nil {
+			if err := k.checkQuery(p, c.Chain.Kind, c.Chain.Where, nil); err != nil {
+				return err
+			}
+		}
+		if c.Has != nil {
+			by := []search.Clause{{Param: c.Has.Param}}
+			if err := k.checkQuery(p, c.Has.Kind, append(by, c.Has.Where...), nil); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// looksAt tells whether a parameter's path mentions a property. A foreign path
+// is read as a list of names: refusing too much is safe, too little is not.
+func looksAt(p *kind.Param, field string) bool {
+	paths := p.Path
+	for i := range p.Parts {
+		paths += " " + p.Parts[i].Path
+	}
+	return slices.Contains(strings.FieldsFunc(paths, func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_')
+	}), field)
+}
+
+// actor is the principal as expressions see it.
+func actor(p *identity.Principal) map[string]any {
+	list := func(s []string) []string {
+		if s == nil {
+			return []string{}
+		}
+		return s
+	}
+	return map[string]any{"id": p.ID, "name": p.Name, "person": p.Person, "roles": list(p.Roles), "depts": list(p.Depts), "orgs": list(p.Orgs)}
+}
