@@ -215,7 +215,11 @@ func (d *decoder) num() int {
 func (d *decoder) str() string { return d.strings[d.num()] }
 
 func (d *decoder) strs() []string {
-	out := make([]string, d.num())
+	n := d.num()
+	if n == 0 {
+		return nil
+	}
+	out := make([]string, n)
 	for i := range out {
 		out[i] = d.str()
 	}
