@@ -340,6 +340,21 @@ func (t *modelTx) Purge(key record.Key, erase bool) error {
 	return nil
 }
 
+// Reindex lets references dangle: the record is as it was when it was accepted.
+func (t *modelTx) Reindex(key record.Key, index search.Index) error {
+	if t.done {
+		return errDead
+	}
+	c := t.own(key)
+	if c == nil {
+		return errs.NotFoundf("reindex", "%s", key)
+	}
+	if v := c.newest(); !v.rec.Deleted {
+		v.index, v.loose = index, true
+	}
+	return nil
+}
+
 func (t *modelTx) Audit(e audit.Entry) { t.audits = append(t.audits, e) }
 
 // clone cuts what is kept off from what the caller may go on changing.
