@@ -18,6 +18,7 @@ type Trail struct {
 	mu       sync.Mutex
 	action   string
 	subject  string
+	guessed  bool // by Guess: a later Name, or nothing at all, may replace it
 	patient  string
 	patients bool // more than one
 	records  int
@@ -34,7 +35,21 @@ func (t *Trail) Name(action, subject string) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.action, t.subject = action, subject
+	t.action, t.subject, t.guessed = action, subject, false
+}
+
+// Guess is Name for code below a handler: it says what failed before anything
+// was written, and stands only in the door's own entry, where no handler named
+// anything.
+func (t *Trail) Guess(action, subject string) {
+	if t == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.action == "" || t.guessed {
+		t.action, t.subject, t.guessed = action, subject, true
+	}
 }
 
 // Read notes one disclosed record and the person it is about ("Patient/1", empty
@@ -80,14 +95,14 @@ func (t *Trail) Written() {
 	t.written = true
 }
 
-// Named tells whether anything was named.
+// Named tells whether a handler named anything.
 func (t *Trail) Named() bool {
 	if t == nil {
 		return false
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.action != ""
+	return t.action != "" && !t.guessed
 }
 
 // Due tells whether the door still owes an entry: always, except where the
@@ -101,10 +116,10 @@ func (t *Trail) Due() bool {
 	return !t.written || t.records > 0
 }
 
-// Fill puts what was gathered into e: Action and Subject where named, Patient
-// where everything read was about one person, and the number of records read in
-// Detail where the request did not set another.
-func (t *Trail) Fill(e *Entry) {
+// Close puts what was gathered into the door's entry: Action and Subject where
+// named or guessed, Patient where everything read was about one person, and the
+// number of records read in Detail where the request did not set another.
+func (t *Trail) Close(e *Entry) {
 	if t == nil {
 		return
 	}
@@ -121,6 +136,19 @@ func (t *Trail) Fill(e *Entry) {
 		e.Detail = t.detail
 	case t.records > 0 && e.Detail == "":
 		e.Detail = strconv.Itoa(t.records) + " records"
+	}
+}
+
+// Fill puts into the entry of a write what a handler named for it: signing in
+// writes a session, but it is signing in.
+func (t *Trail) Fill(e *Entry) {
+	if t == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.action != "" && !t.guessed {
+		e.Action, e.Subject = t.action, t.subject
 	}
 }
 
