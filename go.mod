@@ -125,3 +125,8 @@ tool (
 	honnef.co/go/tools/cmd/staticcheck
 	mvdan.cc/gofumpt
 )
+
+ignore (
+	./web/node_modules
+	./test/pages/node_modules
+)

@@ -195,22 +195,21 @@ func (k *Kernel) auditEntry(ctx context.Context, p *identity.Principal, about []
 		Who: p.ID, Name: p.Name, Behalf: p.Behalf, Purpose: p.Purpose, Reason: p.Reason,
 		Action: "write", Outcome: audit.OK, Request: r.ID, Door: r.Door, Remote: r.Remote,
 	}
-	audit.TrailOf(ctx).Fill(&e)
-	if len(about) == 0 {
-		return e
+	if len(about) > 0 {
+		e.Action, e.Subject, e.Patient = about[0].Action, about[0].Subject, about[0].Patient
 	}
-	e.Action, e.Subject, e.Patient = about[0].Action, about[0].Subject, about[0].Patient
-	for _, a := range about[1:] {
-		if a.Action != e.Action {
+	for i := 1; i < len(about); i++ {
+		if about[i].Action != e.Action {
 			e.Action = "transaction"
 		}
-		if a.Patient != e.Patient {
+		if about[i].Patient != e.Patient {
 			e.Patient = ""
 		}
 	}
 	if len(about) > 1 {
 		e.Subject += " +" + strconv.Itoa(len(about)-1)
 	}
+	audit.TrailOf(ctx).Fill(&e) // what a handler named wins: a sign-in is not "create session"
 	return e
 }
 
@@ -264,7 +263,7 @@ func (k *Kernel) write(ctx context.Context, p *identity.Principal, prio store.Pr
 // request the door's gate does it from the trail.
 func (k *Kernel) note(ctx context.Context, p *identity.Principal, c Change, err error) {
 	if t := audit.TrailOf(ctx); t != nil {
-		t.Name(c.Op.String(), c.Key.String())
+		t.Guess(c.Op.String(), c.Key.String())
 		return
 	}
 	e := k.auditEntry(ctx, p, []audit.Entry{{Action: c.Op.String(), Subject: c.Key.String()}})

@@ -61,7 +61,7 @@ func treats(find finder, t *access.Treating, subject record.Key) (bool, error) {
 
 // placement takes a record's place from its data by the declared paths.
 func placement(k *kind.Kind, key record.Key, doc map[string]any, creator, owner string) record.Placement {
-	p := record.Placement{Org: textAt(doc, k.Place.Org), Dept: textAt(doc, k.Place.Dept)}
+	p := record.Placement{Org: bareID(textAt(doc, k.Place.Org)), Dept: bareID(textAt(doc, k.Place.Dept))}
 	if k.Place.Owner == "@creator" {
 		if p.Owner = owner; owner == "" {
 			p.Owner = creator
@@ -75,6 +75,14 @@ func placement(k *kind.Kind, key record.Key, doc map[string]any, creator, owner 
 		p.Subject = s
 	}
 	return p
+}
+
+// bareID takes the id out of a reference; other texts stay as they are.
+func bareID(s string) string {
+	if key, ok := record.ParseKey(s); ok {
+		return key.ID
+	}
+	return s
 }
 
 // textAt is the first text at a path; a reference object gives its reference.
