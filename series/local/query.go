@@ -25,7 +25,8 @@ const maxAnnotations = 10
 // Query implements series.Store. Errors: Invalid where the expression does not
 // parse; Conflict where it does but cannot be evaluated on what is stored
 // (many-to-many matching, doubled label sets); TooLarge above MaxSamples;
-// Unavailable where it took too long, was interrupted or the store is closed.
+// Unavailable where it took too long (context.DeadlineExceeded in its chain),
+// was interrupted (context.Canceled) or the store is closed.
 func (s *Store) Query(ctx context.Context, expr string, at time.Time) (series.Result, error) {
 	return s.run(ctx, expr, func(ctx context.Context, db storage.Queryable) (promql.Query, error) {
 		return s.engine.NewInstantQuery(ctx, db, nil, expr, at)
@@ -96,9 +97,9 @@ func queryErr(op, expr string, err error) error {
 	case errors.As(err, &tooMany):
 		return tooLarge(op, expr, err)
 	case errors.As(err, &timeout):
-		return errs.E(errs.Unavailable, op, expr, "查询超时；请缩短时间范围或加上标签条件。", "The query took too long; shorten its range or add label matchers.").Because(err)
+		return errs.E(errs.Unavailable, op, expr, "查询超时；请缩短时间范围或加上标签条件。", "The query took too long; shorten its range or add label matchers.").Because(fmt.Errorf("%w: %w", err, context.DeadlineExceeded))
 	case errors.As(err, &canceled), errors.Is(err, context.Canceled):
-		return errs.E(errs.Unavailable, op, expr, "查询被中断，请重试。", "The query was interrupted; try again.").Because(err)
+		return errs.E(errs.Unavailable, op, expr, "查询被中断，请重试。", "The query was interrupted; try again.").Because(fmt.Errorf("%w: %w", err, context.Canceled))
 	case errors.As(err, &stored):
 		return errs.Wrap(op, expr, err)
 	}
