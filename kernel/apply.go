@@ -478,27 +478,10 @@ func (g guardReader) Record(ref string) (map[string]any, error) {
 }
 
 func (g guardReader) Count(kindName, query string) (int64, error) {
-	q := search.Query{Kind: kindName, Limit: 1, Total: true}
-	for _, part := range search.SplitEscaped(query, '&') {
-		if part == "" {
-			continue
-		}
-		key, value, _ := cut(part)
-		c, err := g.k.Parser().Clause(kindName, key, value)
-		if err != nil {
-			return 0, err
-		}
-		q.Where = append(q.Where, c)
+	where, err := g.k.Parser().Query(kindName, query)
+	if err != nil {
+		return 0, err
 	}
-	page, err := g.find(q)
+	page, err := g.find(search.Query{Kind: kindName, Where: where, Limit: 1, Total: true})
 	return page.Total, err
-}
-
-func cut(s string) (string, string, bool) {
-	for i := range len(s) {
-		if s[i] == '=' {
-			return s[:i], s[i+1:], true
-		}
-	}
-	return s, "", false
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -14,6 +15,7 @@ import (
 	"zhiwei/kernel/errs"
 	"zhiwei/kernel/identity"
 	"zhiwei/kernel/record"
+	"zhiwei/kernel/search"
 )
 
 // Handle is what a loop acts with.
@@ -272,4 +274,19 @@ func (h *Handle) heartbeat(ctx context.Context, lost context.CancelCauseFunc, id
 			return
 		}
 	}
+}
+
+// First finds the first record by a sort parameter ("-" in front: the last)
+// that matches "param=value&…"; nil where none does.
+func (h *Handle) First(ctx context.Context, kindName, query, sort string) (*record.Record, error) {
+	q := search.Query{Kind: kindName, Limit: 1, Sort: []search.Sort{{Param: strings.TrimPrefix(sort, "-"), Desc: strings.HasPrefix(sort, "-")}}}
+	var err error
+	if q.Where, err = h.Kernel().Parser().Query(kindName, query); err != nil {
+		return nil, err
+	}
+	page, err := h.Kernel().Search(ctx, h.principal, q)
+	if err != nil || len(page.Records) == 0 {
+		return nil, err
+	}
+	return &page.Records[0], nil
 }

@@ -28,6 +28,23 @@ func (p Parser) Clause(kindName, key, value string) (Clause, error) {
 	return p.clause(kindName, key, value, 0)
 }
 
+// Query reads "param=value&…" as guards and loops write it: not percent-encoded.
+func (p Parser) Query(kindName, query string) ([]Clause, error) {
+	var out []Clause
+	for part := range strings.SplitSeq(query, "&") {
+		if part == "" {
+			continue
+		}
+		key, value, _ := strings.Cut(part, "=")
+		c, err := p.Clause(kindName, key, value)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, c)
+	}
+	return out, nil
+}
+
 func invalid(subject, zh, en string) error {
 	return errs.E(errs.Invalid, "search", subject, zh, en).At(subject)
 }
