@@ -139,7 +139,7 @@ func (w *writer) keep(status int) error {
 	if e.Action == "" {
 		e.Action = actions[w.route.Method]
 	}
-	w.trail.Fill(&e)
+	w.trail.Close(&e)
 	if bad {
 		e.Outcome = audit.Failed
 		switch status {

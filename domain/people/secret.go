@@ -1,0 +1,71 @@
+package people
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/hex"
+	"strings"
+
+	"zhiwei/kernel/errs"
+)
+
+// A session or token is a public id, which names its record, and a secret of 256
+// random bits, of which the record holds only the SHA-256. A plain hash is right
+// here: the secret cannot be guessed, so nothing is gained by a slow one.
+type bearer struct {
+	id     string // 32 hex digits: the id of the record
+	secret string // base64url of 32 random bytes
+}
+
+// TokenPrefix begins every service token, so that scanners for leaked secrets
+// can know one when they see it.
+const TokenPrefix = "zw_"
+
+func newBearer() (bearer, error) {
+	var raw [48]byte
+	if _, err := rand.Read(raw[:]); err != nil {
+		return bearer{}, errs.Wrap("secret", "", err)
+	}
+	return bearer{hex.EncodeToString(raw[:16]), base64.RawURLEncoding.EncodeToString(raw[16:])}, nil
+}
+
+// session is the form in the cookie, token the form of a service token.
+func (b bearer) session() string { return b.id + "." + b.secret }
+func (b bearer) token() string   { return TokenPrefix + b.id + "_" + b.secret }
+
+// parseSession and parseToken read those forms back; ok is false for any other.
+func parseSession(s string) (b bearer, ok bool) { return parseBearer(s, ".") }
+
+func parseToken(s string) (b bearer, ok bool) {
+	rest, found := strings.CutPrefix(s, TokenPrefix)
+	if !found {
+		return bearer{}, false
+	}
+	return parseBearer(rest, "_")
+}
+
+func parseBearer(s, sep string) (bearer, bool) {
+	id, secret, found := strings.Cut(s, sep)
+	if !found || len(id) != 32 || len(secret) != 43 {
+		return bearer{}, false
+	}
+	for i := range len(id) {
+		if c := id[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return bearer{}, false
+		}
+	}
+	return bearer{id, secret}, true
+}
+
+// hash is what the record keeps.
+func (b bearer) hash() string {
+	sum := sha256.Sum256([]byte(b.secret))
+	return hex.EncodeToString(sum[:])
+}
+
+// is tells, in constant time, whether the secret is the one of a kept hash.
+func (b bearer) is(hash string) bool {
+	return subtle.ConstantTimeCompare([]byte(b.hash()), []byte(hash)) == 1
+}
