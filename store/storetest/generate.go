@@ -1,0 +1,359 @@
+package storetest
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+
+	"zhiwei/kernel/access"
+	"zhiwei/kernel/identity"
+	"zhiwei/kernel/kind"
+	"zhiwei/kernel/record"
+	"zhiwei/kernel/search"
+)
+
+// generator makes random records, queries and views of the test kinds. Values
+// come from small sets, so that queries find something and orders have ties;
+// the sets hold what breaks queries that are glued together from text.
+type generator struct {
+	*rand.Rand
+	defs Defs
+	live func() []record.Key // what may be referred to
+}
+
+var (
+	genKinds   = []string{Person, Ward, Reading, Tie}
+	genSystems = []string{"", "", "s1", "s2", "http://系统"}
+	genCodes   = []string{"a", "b", "c", "A", "a%", "a_b", "it's", "代码", "x|y"}
+	genUnits   = []string{"kg", "g", "mm[Hg]", "次"}
+	genStates  = []string{"", "active", "done", "等待"}
+	genPlaces  = []string{"", "p1", "p2", "p3"}
+	genHomes   = []string{Site, "edge"}
+	genTexts   = []string{
+		"张三", "张三丰", "李四", "Zhang San", "zhang", "O'Brien", "Müller Zoë", "muller", "三病区 ICU", "ICU", "a%b", "a_b",
+		"heart failure, chronic", "chronic heart disease", "急性心肌梗死", "心力衰竭 heart", "100% sure", "Ärzte Übung", "ﬁne ＡＢＣ", "重庆 银行",
+	}
+)
+
+func pick[T any](g *generator, from []T) T { return from[g.IntN(len(from))] }
+
+// chance is true once in n times.
+func (g *generator) chance(n int) bool { return g.IntN(n) == 0 }
+
+func (g *generator) key(kindName string) record.Key {
+	return record.Key{Kind: kindName, ID: fmt.Sprintf("%s%d", kindName[:1], g.IntN(40))}
+}
+
+// target is mostly a live record, for then the reference is accepted.
+func (g *generator) target() record.Key {
+	if live := g.live(); len(live) > 0 && !g.chance(50) {
+		return pick(g, live)
+	}
+	return record.Key{Kind: pick(g, genKinds), ID: fmt.Sprint("ghost", g.IntN(3))}
+}
+
+func (g *generator) draft() Draft {
+	k := pick(g, genKinds)
+	d := Draft{
+		Key: g.key(k), State: pick(g, genStates), Home: pick(g, genHomes), Loose: g.chance(10), Deleted: g.chance(8),
+		Data: fmt.Sprintf(`{"n":%d}`, g.IntN(1000)),
+		Place: record.Placement{
+			Org: pick(g, genPlaces), Dept: pick(g, genPlaces), Owner: pick(g, []string{"", "user/a", "user/b", "person/p1"}),
+		},
+		Index: g.index(k),
+	}
+	if g.chance(2) {
+		d.Place.Subject = person(fmt.Sprint("p", g.IntN(5)))
+	}
+	if g.chance(3) {
+		d.Next = time.UnixMilli(int64(g.IntN(20)))
+	}
+	return d
+}
+
+func (g *generator) index(kindName string) search.Index {
+	var ix search.Index
+	names := make([]string, 0, len(g.defs[kindName]))
+	for name := range g.defs[kindName] {
+		names = append(names, name)
+	}
+	slices.Sort(names) // a map's order would not be the seed's
+	for _, name := range names {
+		p := g.defs[kindName][name]
+		if p.Type == string(kind.CompositeParam) {
+			for occ := range int32(g.IntN(4)) {
+				for i, part := range p.Parts {
+					if !g.chance(6) {
+						g.entry(&ix, part, p.PartTypes[i], occ+1)
+					}
+				}
+			}
+			continue
+		}
+		for range []int{0, 1, 1, 1, 2, 3}[g.IntN(6)] {
+			g.entry(&ix, name, p.Type, 0)
+		}
+	}
+	if kindName == Tie && !g.chance(4) { // one that can be active
+		ix.Refs = append(ix.Refs, ref("member", person(fmt.Sprint("p", g.IntN(3)))), ref("whom", person(fmt.Sprint("p", g.IntN(5)))))
+	}
+	return ix
+}
+
+func (g *generator) entry(ix *search.Index, param, typ string, occ int32) {
+	switch kind.ParamType(typ) {
+	case kind.TokenParam:
+		ix.Tokens = append(ix.Tokens, search.Token{Param: param, System: pick(g, genSystems), Code: pick(g, genCodes), Occ: occ})
+	case kind.URIParam:
+		ix.Tokens = append(ix.Tokens, search.Token{Param: param, Code: "http://u/" + pick(g, genCodes), Occ: occ})
+	case kind.StringParam, kind.WordsParam:
+		ix.Texts = append(ix.Texts, search.TextEntries(param, pick(g, genTexts), typ == string(kind.WordsParam), occ)...)
+	case kind.DateParam:
+		lo, hi := g.period()
+		ix.Dates = append(ix.Dates, search.Date{Param: param, Lo: lo, Hi: hi, Occ: occ})
+	case kind.NumberParam:
+		lo, hi := g.interval()
+		ix.Quantities = append(ix.Quantities, search.Quantity{Param: param, Lo: lo, Hi: hi, Occ: occ})
+	case kind.QuantityParam:
+		lo, hi := g.interval()
+		ix.Quantities = append(ix.Quantities, search.Quantity{Param: param, System: pick(g, genSystems), Unit: pick(g, genUnits), Lo: lo, Hi: hi, Occ: occ})
+	case kind.ReferenceParam:
+		r := search.Ref{Param: param, Target: g.target(), Occ: occ}
+		if g.chance(8) {
+			r.Target, r.URL = record.Key{}, "https://x/"+pick(g, genCodes)
+		}
+		ix.Refs = append(ix.Refs, r)
+	}
+}
+
+func (g *generator) period() (lo, hi int64) {
+	lo = int64(g.IntN(20)) - 5
+	hi = lo + []int64{1, 1, 5, 10}[g.IntN(4)]
+	switch g.IntN(12) {
+	case 0:
+		lo = search.MinTime
+	case 1:
+		hi = search.MaxTime
+	}
+	return lo, hi
+}
+
+func (g *generator) interval() (lo, hi float64) {
+	lo = float64(g.IntN(13)-6) / 2
+	return lo, lo + []float64{0, 0, 0.5, 1.5}[g.IntN(4)]
+}
+
+func (g *generator) value(typ string) search.Value {
+	v := search.Value{Compare: search.Compare(g.IntN(int(search.Ap) + 1))}
+	switch kind.ParamType(typ) {
+	case kind.TokenParam:
+		v = search.Value{Code: pick(g, genCodes), System: pick(g, genSystems)}
+		switch g.IntN(4) {
+		case 0, 1:
+			v.AnySystem, v.System = true, ""
+		case 2:
+			v.Code = ""
+		}
+	case kind.URIParam:
+		v = search.Value{AnySystem: true, Code: "http://u/" + pick(g, genCodes)}
+	case kind.StringParam, kind.WordsParam:
+		v = search.Value{Text: g.text(), Match: search.Match(g.IntN(int(search.AnyWord) + 1))}
+	case kind.DateParam:
+		v.Lo, v.Hi = g.period()
+	case kind.NumberParam:
+		v.Min, v.Max = g.interval()
+	case kind.QuantityParam:
+		v.Min, v.Max = g.interval()
+		if !g.chance(3) {
+			v.Unit = pick(g, genUnits)
+			v.System = pick(g, genSystems)
+		}
+	case kind.ReferenceParam:
+		v = search.Value{Ref: g.target()}
+		if g.chance(8) {
+			v = search.Value{URL: "https://x/" + pick(g, genCodes)}
+		}
+	}
+	return v
+}
+
+// text is a value, or a part, a spelling or a shuffling of one.
+func (g *generator) text() string {
+	s := pick(g, genTexts)
+	folded := search.Fold(s)
+	full, initials, _ := search.Spell(folded)
+	r := []rune(s)
+	switch g.IntN(8) {
+	case 0, 1:
+		return string(r[:1+g.IntN(len(r))])
+	case 2:
+		return string(r[g.IntN(len(r)):])
+	case 3:
+		return full[:1+g.IntN(len(full))]
+	case 4:
+		return initials
+	case 5:
+		w := strings.Fields(folded)
+		g.Shuffle(len(w), func(i, j int) { w[i], w[j] = w[j], w[i] })
+		return strings.Join(w, "  ")
+	case 6:
+		return strings.ToUpper(s)
+	}
+	return s
+}
+
+// builtinTypes are the types of the parameters every kind has.
+var builtinTypes = []struct{ name, typ string }{
+	{search.ParamID, "token"},
+	{search.ParamState, "token"},
+	{search.ParamHome, "token"},
+	{search.ParamUpdated, "date"},
+	{search.ParamCreated, "date"},
+	{search.ParamNext, "date"},
+}
+
+// param picks a parameter of a kind among those that fit.
+func (g *generator) param(kindName string, fits func(typ string) bool) (name, typ string, ok bool) {
+	type named struct{ name, typ string }
+	var all []named
+	for n, d := range g.defs[kindName] {
+		if fits(d.Type) {
+			all = append(all, named{n, d.Type})
+		}
+	}
+	slices.SortFunc(all, func(a, b named) int { return strings.Compare(a.name, b.name) })
+	if len(all) == 0 {
+		return "", "", false
+	}
+	one := pick(g, all)
+	return one.name, one.typ, true
+}
+
+func (g *generator) clause(kindName string, depth int) search.Clause {
+	isRef := func(t string) bool { return t == string(kind.ReferenceParam) }
+	switch g.IntN(8) {
+	case 0:
+		return g.builtin()
+	case 1:
+		name, _, _ := g.param(kindName, func(t string) bool { return t != string(kind.CompositeParam) })
+		return missing(name, g.chance(2))
+	case 2:
+		if name, _, ok := g.param(kindName, isRef); ok && depth > 0 {
+			k := pick(g, genKinds)
+			return chained(name, k, g.where(k, depth-1, 2)...)
+		}
+	case 3:
+		k := pick(g, genKinds)
+		if name, _, ok := g.param(k, isRef); ok && depth > 0 {
+			return has(k, name, g.where(k, depth-1, 2)...)
+		}
+	}
+	name, typ, _ := g.param(kindName, func(string) bool { return true })
+	c := search.Clause{Param: name, Not: g.chance(4)}
+	for range 1 + g.IntN(3) {
+		v := search.Value{}
+		if d := g.defs[kindName][name]; typ == string(kind.CompositeParam) {
+			for _, t := range d.PartTypes {
+				v.Parts = append(v.Parts, g.value(t))
+			}
+		} else {
+			v = g.value(typ)
+		}
+		c.Any = append(c.Any, v)
+	}
+	return c
+}
+
+func (g *generator) builtin() search.Clause {
+	b := pick(g, builtinTypes)
+	if g.chance(5) {
+		return missing(b.name, g.chance(2))
+	}
+	c := search.Clause{Param: b.name, Not: g.chance(4)}
+	for range 1 + g.IntN(3) {
+		v := g.value(b.typ)
+		switch b.name {
+		case search.ParamID:
+			v = code(g.key(pick(g, genKinds)).ID)
+		case search.ParamState:
+			v = code(pick(g, genStates[1:]))
+		case search.ParamHome:
+			v = code(pick(g, genHomes))
+		case search.ParamUpdated, search.ParamCreated:
+			// The clock of the property test runs from judgeStart on.
+			lo := judgeStart.UnixMilli() + int64(g.IntN(4000))
+			v.Lo, v.Hi = lo, lo+1+int64(g.IntN(500))
+		}
+		c.Any = append(c.Any, v)
+	}
+	return c
+}
+
+func (g *generator) where(kindName string, depth, most int) []search.Clause {
+	var out []search.Clause
+	for range g.IntN(most + 1) {
+		out = append(out, g.clause(kindName, depth))
+	}
+	return out
+}
+
+func (g *generator) query() search.Query {
+	q := search.Query{Kind: pick(g, genKinds), Limit: []int{0, 1, 2, 3, 7, 1000}[g.IntN(6)], Total: g.chance(2)}
+	q.Where = g.where(q.Kind, 2, 3)
+	for range []int{0, 0, 1, 1, 2, 3}[g.IntN(6)] {
+		s := search.Sort{Desc: g.chance(2)}
+		if g.chance(4) {
+			s.Param = pick(g, builtinTypes).name
+		} else {
+			s.Param, _, _ = g.param(q.Kind, func(t string) bool {
+				return t != string(kind.CompositeParam) && t != string(kind.ReferenceParam)
+			})
+		}
+		if s.Param != "" && !slices.ContainsFunc(q.Sort, func(o search.Sort) bool { return o.Param == s.Param }) {
+			q.Sort = append(q.Sort, s)
+		}
+	}
+	return q
+}
+
+// view is what a random person may see: each kind by its own random grants.
+func (g *generator) view() access.View {
+	if g.chance(4) {
+		return Root()
+	}
+	p := &identity.Principal{Type: identity.User, ID: pick(g, []string{"user/a", "user/b"}), Roles: []string{"nurse"}}
+	if g.chance(2) {
+		p.Person = fmt.Sprint("person/p", g.IntN(3))
+	}
+	for _, where := range genPlaces[1:] {
+		if g.chance(3) {
+			p.Depts = append(p.Depts, where)
+		}
+		if g.chance(3) {
+			p.Orgs = append(p.Orgs, where)
+		}
+	}
+	conditions := []string{kind.Own, kind.Department, kind.Organisation, kind.AtSite, kind.Treating}
+	kinds := map[string]*kind.Kind{}
+	for _, name := range genKinds {
+		k := &kind.Kind{Name: name}
+		for range g.IntN(3) {
+			grant := kind.Grant{Role: pick(g, []string{"*", "nurse", "nurse", "doctor"}), Can: []string{"read"}}
+			if !g.chance(4) {
+				grant.When = pick(g, conditions)
+				if g.chance(3) {
+					grant.When += "|" + pick(g, conditions)
+				}
+			}
+			k.Access = append(k.Access, grant)
+		}
+		kinds[name] = k
+	}
+	return access.View{Principal: p, Rules: &access.Rules{
+		Site:     Site,
+		Relation: &kind.Relation{Kind: Tie, Member: "member", Subject: "whom", States: []string{"active", "等待"}},
+		Kind:     func(name string) *kind.Kind { return kinds[name] },
+	}}
+}
