@@ -397,20 +397,49 @@ func (t *Txn) finish(k *kind.Kind, r *record.Record, before, doc map[string]any,
 				return t.k.refusal(t.p, k, r.Key, can)
 			}
 		}
-		for i := range ix.Refs {
-			target := ix.Refs[i].Target
-			if target.IsZero() || target == r.Key || t.k.rules.Predicate(t.p, target.Kind, "read").All {
-				continue // the store checks that it exists
-			}
-			if err := t.target(target.String()); err != nil {
-				return err
-			}
+		if err := t.newRefs(k, r.Key, ix, before); err != nil {
+			return err
 		}
 	}
 	if err := t.clock(k, r, before, doc); err != nil {
 		return err
 	}
 	return t.tx.Put(store.Version{Record: *r, Index: ix, Loose: loose})
+}
+
+// newRefs checks that the writer may see what the version newly refers to.
+// References that stood there before stay: a collector may weigh a bag of a ward
+// he cannot look up. The store checks that every target exists.
+func (t *Txn) newRefs(k *kind.Kind, self record.Key, ix search.Index, before map[string]any) error {
+	var old map[record.Key]bool
+	for i := range ix.Refs {
+		target := ix.Refs[i].Target
+		if target.IsZero() || target == self || t.k.rules.Predicate(t.p, target.Kind, "read").All {
+			continue
+		}
+		if old == nil {
+			old = map[record.Key]bool{}
+			if before != nil {
+				f, err := t.k.registry.format(k)
+				if err != nil {
+					return err
+				}
+				was, err := f.Index(k, before)
+				if err != nil {
+					return err
+				}
+				for j := range was.Refs {
+					old[was.Refs[j].Target] = true
+				}
+			}
+		}
+		if !old[target] {
+			if err := t.target(target.String()); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // clock computes when the state's time is over, carrying pauses forward.
