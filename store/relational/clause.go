@@ -1,0 +1,525 @@
+package relational
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"zhiwei/kernel/access"
+	"zhiwei/kernel/errs"
+	"zhiwei/kernel/kind"
+	"zhiwei/kernel/search"
+	"zhiwei/kernel/store"
+)
+
+// cond is one clause in SQL, two ways: as a test of a row that is already there,
+// and, where it can, as a list of rows to begin with.
+type cond struct {
+	test   frag     // over the alias it was compiled for
+	record bool     // test looks at columns of record
+	lists  []branch // together all rows that may satisfy it; nil: it cannot lead
+	rank   int      // guess of how many it lists: less is fewer
+}
+
+// branch lists row numbers.
+type branch struct {
+	from    string // with joins
+	where   frag   // satisfies the clause
+	rid     string // the column
+	ordered bool   // an index gives rid in order
+	check   bool   // rid may be of another kind: the record must be looked at
+}
+
+// Guesses for cond.rank, best leader first.
+const (
+	rankID = iota
+	rankRef
+	rankToken
+	rankText
+	rankChain
+	rankRange
+	rankWorst
+)
+
+// compiler makes SQL of the clauses of one query.
+type compiler struct {
+	s    *Store
+	b    *batch // of the transaction the query runs in; nil outside
+	view access.View
+	n    int // aliases handed out
+}
+
+func (c *compiler) alias(prefix string) string {
+	c.n++
+	return fmt.Sprintf("%s%d", prefix, c.n)
+}
+
+func (c *compiler) word(sp space, text string) (int64, bool) {
+	if id, ok := c.s.words.id(sp, text); ok {
+		return id, true
+	}
+	if c.b != nil {
+		id, ok := c.b.words[word{sp, text}]
+		return id, ok
+	}
+	return 0, false
+}
+
+func invalid(kindName, param string) error {
+	return errs.E(errs.Invalid, "search", kindName+"?"+param,
+		"该类记录没有可这样使用的检索参数 "+param+"；请核对参数名。",
+		"This kind has no search parameter "+param+" that can be used so; check its name.")
+}
+
+// param tells the type of a declared or built-in parameter.
+func (c *compiler) param(kindName, name string) (store.Param, error) {
+	switch name {
+	case search.ParamID, search.ParamState, search.ParamHome:
+		return store.Param{Type: string(kind.TokenParam)}, nil
+	case search.ParamUpdated, search.ParamCreated, search.ParamNext:
+		return store.Param{Type: string(kind.DateParam)}, nil
+	}
+	p, ok := c.s.defs.Param(kindName, name)
+	if !ok {
+		return p, invalid(kindName, name)
+	}
+	if !c.s.defs.Ready(kindName, name) {
+		return p, errs.E(errs.Unavailable, "search", kindName+"?"+name,
+			"参数 "+name+" 的索引正在建立；请稍后再试。",
+			"The index of "+name+" is still being built; try again later.")
+	}
+	return p, nil
+}
+
+// where compiles all clauses over rows r of record.
+func (c *compiler) where(kindName string, list []search.Clause, r string) ([]cond, error) {
+	out := make([]cond, 0, len(list))
+	for _, cl := range list {
+		x, err := c.clause(kindName, cl, r)
+		if err != nil {
+			return nil, err
+		}
+		if cl.Not {
+			x = cond{test: frag{sql: "NOT ("}.then(x.test).then(frag{sql: ")"}), record: x.record, rank: rankWorst}
+		}
+		out = append(out, x)
+	}
+	return out, nil
+}
+
+var never = cond{test: frag{sql: "1 = 0"}, lists: []branch{}}
+
+func (c *compiler) clause(kindName string, cl search.Clause, r string) (cond, error) {
+	if cl.Has != nil {
+		return c.has(cl.Has, r)
+	}
+	p, err := c.param(kindName, cl.Param)
+	if err != nil {
+		return cond{}, err
+	}
+	switch {
+	case cl.Chain != nil:
+		if p.Type != string(kind.ReferenceParam) {
+			return cond{}, invalid(kindName, cl.Param)
+		}
+		return c.chain(kindName, cl.Param, cl.Chain, r)
+	case cl.Missing != nil:
+		return c.missing(kindName, cl.Param, p, *cl.Missing, r)
+	}
+	if x, ok := c.column(cl.Param, cl.Any, r); ok {
+		return x, nil
+	}
+	var parts []cond
+	if p.Type == string(kind.TokenParam) || p.Type == string(kind.URIParam) {
+		parts = c.tokens(kindName, cl.Param, cl.Any, r)
+	} else {
+		for _, v := range cl.Any {
+			x, err := c.value(kindName, cl.Param, p, v, r)
+			if err != nil {
+				return cond{}, err
+			}
+			parts = append(parts, x)
+		}
+	}
+	return anyOf(parts), nil
+}
+
+// anyOf is "one of these".
+func anyOf(parts []cond) cond {
+	switch len(parts) {
+	case 0:
+		return never
+	case 1:
+		return parts[0]
+	}
+	out := cond{lists: []branch{}}
+	tests := make([]frag, len(parts))
+	for i, x := range parts {
+		tests[i] = x.test
+		out.record = out.record || x.record
+		out.rank = max(out.rank, x.rank)
+		if x.lists == nil || out.lists == nil {
+			out.lists = nil
+		} else {
+			out.lists = append(out.lists, x.lists...)
+		}
+	}
+	out.test = either(tests)
+	return out
+}
+
+func (c *compiler) paramID(kindName, param string) (int64, bool) {
+	return c.word(paramWord, paramText(kindName, param))
+}
+
+// exists tests a row of an index table for one record.
+func (c *compiler) exists(table, alias, rid string, where frag) frag {
+	f := frag{sql: "EXISTS (SELECT 1 FROM " + table + " " + alias + " WHERE "}
+	f.append(where)
+	f.add(" AND " + alias + ".rid = " + rid + c.s.d.Fence + ")")
+	return f
+}
+
+// in tests a record against a set that is read once a statement.
+func (c *compiler) in(table, alias, rid string, where frag) frag {
+	f := frag{sql: rid + " IN (SELECT " + alias + ".rid FROM " + table + " " + alias + " WHERE "}
+	f.append(where)
+	f.add(")")
+	return f
+}
+
+// tokens compiles codes: those asked for alike become one list.
+func (c *compiler) tokens(kindName, param string, values []search.Value, r string) []cond {
+	p, ok := c.paramID(kindName, param)
+	if !ok {
+		return nil
+	}
+	type group struct {
+		sys int64 // -1: any
+		any bool  // any code of sys
+	}
+	codes := map[group][]any{}
+	var order []group
+	for _, v := range values {
+		g := group{sys: -1}
+		if !v.AnySystem {
+			sys, ok := c.word(systemWord, v.System)
+			if !ok || v.Code == "" && v.System == "" {
+				continue
+			}
+			g = group{sys: sys, any: v.Code == ""}
+		} else if v.Code == "" {
+			continue
+		}
+		if codes[g] == nil {
+			order = append(order, g)
+		}
+		codes[g] = append(codes[g], v.Code)
+	}
+	var out []cond
+	for _, g := range order {
+		slices.SortFunc(codes[g], func(a, b any) int { return strings.Compare(a.(string), b.(string)) })
+		list := slices.Compact(codes[g])
+		t := c.alias("t")
+		row := func(codes []any) frag {
+			f := frag{sql: t + ".p = ?", args: []any{p}}
+			if !g.any {
+				f.add(" AND ")
+				f.append(inList(t+".code", codes))
+			}
+			if g.sys >= 0 {
+				f.add(" AND "+t+".sys = ?", g.sys)
+			}
+			return f
+		}
+		x := cond{rank: rankToken}
+		switch {
+		case g.any:
+			x.test = c.in("token", t, r+".rid", row(nil))
+			x.rank = rankRange
+			x.lists = []branch{{from: "token " + t, where: row(nil), rid: t + ".rid"}}
+		default:
+			x.test = c.exists("token", t, r+".rid", row(list))
+			if len(list) <= maxBranches {
+				for _, code := range list {
+					x.lists = append(x.lists, branch{from: "token " + t, where: row([]any{code}), rid: t + ".rid", ordered: true})
+				}
+			} else {
+				x.lists = []branch{{from: "token " + t, where: row(list), rid: t + ".rid"}}
+			}
+		}
+		out = append(out, x)
+	}
+	return out
+}
+
+// maxBranches is up to how many alternatives are merged in order; more are
+// gathered and sorted.
+const maxBranches = 16
+
+// value compiles one value of a parameter in an index table.
+func (c *compiler) value(kindName, param string, p store.Param, v search.Value, r string) (cond, error) {
+	if p.Type == string(kind.CompositeParam) {
+		return c.composite(kindName, p, v, r)
+	}
+	id, ok := c.paramID(kindName, param)
+	if !ok {
+		return never, nil
+	}
+	switch kind.ParamType(p.Type) {
+	case kind.StringParam, kind.WordsParam:
+		return c.text(id, v, r), nil
+	case kind.DateParam:
+		return c.date(id, v, r), nil
+	case kind.NumberParam, kind.QuantityParam:
+		return c.quantity(id, v, r), nil
+	case kind.ReferenceParam:
+		return c.reference(id, v, r), nil
+	}
+	return cond{}, invalid(kindName, param)
+}
+
+// text compiles one text. Sets of texts are read by their prefix once a
+// statement and compared with each row.
+func (c *compiler) text(p int64, v search.Value, r string) cond {
+	q := search.Fold(v.Text)
+	if v.Match == search.Exact {
+		return c.textSet(p, r, func(t string) frag {
+			f := frag{sql: t + ".form = 0 AND (" + t + ".exact = ? OR " + t + ".exact = '' AND " + t + ".fold = ?)", args: []any{v.Text, v.Text}}
+			if q != "" {
+				f.append(prefix(" AND ", t, q))
+			}
+			return f
+		})
+	}
+	if q == "" {
+		return never
+	}
+	switch v.Match {
+	case search.Contains:
+		return c.textSet(p, r, func(t string) frag {
+			return frag{sql: t + ".form = 0 AND " + c.s.d.Instr + "(" + t + ".fold, ?) > 0", args: []any{q}}
+		})
+	case search.AnyWord:
+		words := strings.Split(q, " ")
+		var out cond
+		for i, w := range words {
+			x := c.textSet(p, r, func(t string) frag { return prefix("", t, w) })
+			if i == 0 {
+				out = x
+				continue
+			}
+			out.test = out.test.then(frag{sql: " AND "}).then(x.test)
+			for j := range out.lists {
+				out.lists[j].where = out.lists[j].where.then(frag{sql: " AND "}).then(c.textIn(p, out.lists[j].rid, func(t string) frag { return prefix("", t, w) }))
+			}
+		}
+		out.test = frag{sql: "("}.then(out.test).then(frag{sql: ")"})
+		return out
+	}
+	if spelled := strings.ReplaceAll(q, " ", ""); spelled != q {
+		return anyOf([]cond{
+			c.textSet(p, r, func(t string) frag { return prefix(t+".form = 0 AND ", t, q) }),
+			c.textSet(p, r, func(t string) frag { return prefix(t+".form IN (1, 2) AND ", t, spelled) }),
+		})
+	}
+	return c.textSet(p, r, func(t string) frag { return prefix(t+".form <> 3 AND ", t, q) })
+}
+
+// prefix is "the folded text starts with q".
+func prefix(before, t, q string) frag {
+	return frag{sql: before + t + ".fold >= ? AND " + t + ".fold < ?", args: []any{q, q + lastRune}}
+}
+
+func (c *compiler) textSet(p int64, r string, where func(t string) frag) cond {
+	t := c.alias("x")
+	row := frag{sql: t + ".p = ? AND ", args: []any{p}}.then(where(t))
+	return cond{
+		test:  c.in("text", t, r+".rid", row),
+		lists: []branch{{from: "text " + t, where: row, rid: t + ".rid"}},
+		rank:  rankText,
+	}
+}
+
+func (c *compiler) textIn(p int64, rid string, where func(t string) frag) frag {
+	t := c.alias("x")
+	return c.in("text", t, rid, frag{sql: t + ".p = ? AND ", args: []any{p}}.then(where(t)))
+}
+
+// compareDate compares a period [lo, hi) with a value.
+func compareDate(lo, hi string, v search.Value) frag {
+	within := frag{sql: lo + " >= ? AND " + hi + " <= ?", args: []any{v.Lo, v.Hi}}
+	switch v.Compare {
+	case search.Eq:
+		return within
+	case search.Ne:
+		return frag{sql: "(" + lo + " < ? OR " + hi + " > ?)", args: []any{v.Lo, v.Hi}}
+	case search.Gt:
+		return frag{sql: hi + " > ?", args: []any{v.Hi}}
+	case search.Lt:
+		return frag{sql: lo + " < ?", args: []any{v.Lo}}
+	case search.Ge:
+		return frag{sql: "(" + hi + " > ? OR " + within.sql + ")", args: []any{v.Hi, v.Lo, v.Hi}}
+	case search.Le:
+		return frag{sql: "(" + lo + " < ? OR " + within.sql + ")", args: []any{v.Lo, v.Lo, v.Hi}}
+	case search.Sa:
+		return frag{sql: lo + " >= ?", args: []any{v.Hi}}
+	case search.Eb:
+		return frag{sql: hi + " <= ?", args: []any{v.Lo}}
+	case search.Ap:
+		return frag{sql: lo + " < ? AND " + hi + " > ?", args: []any{v.Hi, v.Lo}}
+	}
+	return frag{sql: "1 = 0"}
+}
+
+// dateBounds bounds the start of a period that is at most wide long and
+// satisfies a comparison: what the index is entered by. It is implied by the
+// comparison, never instead of it.
+func dateBounds(column string, v search.Value, wide int64) frag {
+	above := func(x int64) frag { return frag{sql: " AND " + column + " >= ?", args: []any{max(x, search.MinTime)}} }
+	below := func(x int64) frag { return frag{sql: " AND " + column + " < ?", args: []any{x}} }
+	switch v.Compare {
+	case search.Eq:
+		return above(v.Lo).then(below(max(v.Hi, v.Lo) + 1))
+	case search.Gt:
+		return above(v.Hi - wide)
+	case search.Ge:
+		return above(min(v.Hi-wide, v.Lo))
+	case search.Lt, search.Eb:
+		return below(v.Lo + 1)
+	case search.Le:
+		return below(max(v.Lo, v.Hi) + 1)
+	case search.Sa:
+		return above(v.Hi)
+	case search.Ap:
+		return above(v.Lo - wide).then(below(v.Hi))
+	}
+	return frag{}
+}
+
+// endBounds bounds the end of a period for the comparisons that look at it.
+func endBounds(column string, v search.Value) frag {
+	switch v.Compare {
+	case search.Gt:
+		return frag{sql: " AND " + column + " > ?", args: []any{v.Hi}}
+	case search.Ge:
+		return frag{sql: " AND " + column + " > ?", args: []any{min(v.Lo, v.Hi)}}
+	case search.Ap:
+		return frag{sql: " AND " + column + " > ?", args: []any{v.Lo}}
+	}
+	return frag{}
+}
+
+func (c *compiler) date(p int64, v search.Value, r string) cond {
+	d := c.alias("d")
+	of := frag{sql: d + ".p = ? AND ", args: []any{p}}
+	compare := compareDate(d+".lo", d+".hi", v)
+	one := frag{sql: d + ".p = ? AND " + d + ".cls = 0 AND ", args: []any{p}}.then(compare).then(dateBounds(d+".lo", v, widePeriod))
+	many := frag{sql: d + ".p = ? AND " + d + ".cls = 1 AND ", args: []any{p}}.then(compare).then(endBounds(d+".hi", v))
+	return cond{
+		test:  c.exists("date", d, r+".rid", of.then(compare)),
+		lists: []branch{{from: "date " + d, where: one, rid: d + ".rid"}, {from: "date " + d, where: many, rid: d + ".rid"}},
+		rank:  rankRange,
+	}
+}
+
+// compareQuantity compares a closed interval with a value.
+func compareQuantity(lo, hi string, v search.Value) frag {
+	within := frag{sql: lo + " >= ? AND " + hi + " <= ?", args: []any{v.Min, v.Max}}
+	switch v.Compare {
+	case search.Eq:
+		return within
+	case search.Ne:
+		return frag{sql: "(" + lo + " < ? OR " + hi + " > ?)", args: []any{v.Min, v.Max}}
+	case search.Gt:
+		return frag{sql: hi + " > ?", args: []any{v.Max}}
+	case search.Lt:
+		return frag{sql: lo + " < ?", args: []any{v.Min}}
+	case search.Ge:
+		return frag{sql: "(" + hi + " > ? OR " + within.sql + ")", args: []any{v.Max, v.Min, v.Max}}
+	case search.Le:
+		return frag{sql: "(" + lo + " < ? OR " + within.sql + ")", args: []any{v.Min, v.Min, v.Max}}
+	case search.Sa:
+		return frag{sql: lo + " > ?", args: []any{v.Max}}
+	case search.Eb:
+		return frag{sql: hi + " < ?", args: []any{v.Min}}
+	case search.Ap:
+		return frag{sql: lo + " <= ? AND " + hi + " >= ?", args: []any{v.Max, v.Min}}
+	}
+	return frag{sql: "1 = 0"}
+}
+
+// quantityRow compares a row of quantity, its unit too.
+func (c *compiler) quantityRow(q string, v search.Value) (frag, bool) {
+	f := frag{sql: "("}.then(compareQuantity(q+".lo", q+".hi", v)).then(frag{sql: ")"})
+	switch v.Compare { // what an index is entered by
+	case search.Eq:
+		f.add(" AND "+q+".lo <= ?", v.Max)
+	case search.Ge:
+		f.add(" AND "+q+".hi >= ?", min(v.Min, v.Max))
+	case search.Le:
+		f.add(" AND "+q+".lo <= ?", max(v.Min, v.Max))
+	}
+	if v.Unit != "" {
+		unit, ok := c.word(unitWord, v.Unit)
+		if !ok {
+			return f, false
+		}
+		f.add(" AND "+q+".unit = ?", unit)
+	}
+	if v.System != "" {
+		sys, ok := c.word(systemWord, v.System)
+		if !ok {
+			return f, false
+		}
+		f.add(" AND "+q+".sys = ?", sys)
+	}
+	return f, true
+}
+
+func (c *compiler) quantity(p int64, v search.Value, r string) cond {
+	q := c.alias("q")
+	compare, ok := c.quantityRow(q, v)
+	if !ok {
+		return never
+	}
+	row := frag{sql: q + ".p = ? AND ", args: []any{p}}.then(compare)
+	return cond{
+		test:  c.exists("quantity", q, r+".rid", row),
+		lists: []branch{{from: "quantity " + q, where: row, rid: q + ".rid"}},
+		rank:  rankRange,
+	}
+}
+
+func (c *compiler) reference(p int64, v search.Value, r string) cond {
+	if v.URL != "" {
+		u := c.alias("u")
+		row := frag{sql: u + ".p = ? AND " + u + ".url = ?", args: []any{p, v.URL}}
+		return cond{
+			test: c.exists("url", u, r+".rid", row), rank: rankRef,
+			lists: []branch{{from: "url " + u, where: row, rid: u + ".rid", ordered: true}},
+		}
+	}
+	row, f, ok := c.refRow(p, v)
+	if !ok {
+		return never
+	}
+	return cond{
+		test: c.exists("ref", f, r+".rid", row), rank: rankRef,
+		lists: []branch{{from: "ref " + f, where: row, rid: f + ".rid", ordered: true}},
+	}
+}
+
+// refRow selects the rows that refer to a record; ok is false where its kind is
+// not known.
+func (c *compiler) refRow(p int64, v search.Value) (row frag, alias string, ok bool) {
+	kindID, ok := c.word(kindWord, v.Ref.Kind)
+	if !ok || v.Ref.IsZero() {
+		return frag{}, "", false
+	}
+	f, k := c.alias("f"), c.alias("k")
+	return frag{
+		sql:  f + ".target = (SELECT " + k + ".rid FROM record " + k + " WHERE " + k + ".kind = ? AND " + k + ".id = ?) AND " + f + ".p = ?",
+		args: []any{kindID, v.Ref.ID, p},
+	}, f, true
+}

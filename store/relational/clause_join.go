@@ -1,0 +1,385 @@
+package relational
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"zhiwei/kernel/kind"
+	"zhiwei/kernel/search"
+	"zhiwei/kernel/store"
+)
+
+// column compiles the parameters that are columns of record. ok is false for
+// all others.
+func (c *compiler) column(param string, values []search.Value, r string) (cond, bool) {
+	var column string
+	var sp space
+	switch param {
+	case search.ParamID:
+		column = "id"
+	case search.ParamState:
+		column, sp = "state", stateWord
+	case search.ParamHome:
+		column, sp = "home", siteWord
+	case search.ParamUpdated, search.ParamCreated, search.ParamNext:
+		return c.dateColumn(strings.TrimPrefix(param, "_"), values, r), true
+	default:
+		return cond{}, false
+	}
+	var in []any
+	for _, v := range values {
+		if v.Code == "" || v.System != "" && !v.AnySystem {
+			continue
+		}
+		if sp == 0 {
+			in = append(in, v.Code)
+		} else if id, ok := c.word(sp, v.Code); ok {
+			in = append(in, id)
+		}
+	}
+	test := inList(r+"."+column, in)
+	out := cond{test: test, record: true, rank: rankWorst}
+	switch param {
+	case search.ParamID:
+		out.rank = rankID
+		out.lists = []branch{{from: "record " + r, where: test, rid: r + ".rid"}}
+	case search.ParamState:
+		out.rank = rankToken
+		out.lists = []branch{{from: "record " + r, where: test, rid: r + ".rid", ordered: len(in) == 1}}
+	}
+	return out, true
+}
+
+func (c *compiler) dateColumn(column string, values []search.Value, r string) cond {
+	lo := r + "." + column
+	var tests []frag
+	out := cond{record: true, rank: rankRange, lists: []branch{}}
+	for _, v := range values {
+		f := frag{sql: "("}.then(compareDate(lo, "("+lo+" + 1)", v)).then(frag{sql: ")"}).then(dateBounds(lo, v, 1))
+		if column == "next" {
+			f.add(" AND " + lo + " <> 0")
+		}
+		tests = append(tests, f)
+		out.lists = append(out.lists, branch{from: "record " + r, where: f, rid: r + ".rid"})
+	}
+	out.test = either(tests)
+	if len(tests) == 0 {
+		return never
+	}
+	return out
+}
+
+// missing asks whether a record has a value.
+func (c *compiler) missing(kindName, param string, p store.Param, want bool, r string) (cond, error) {
+	has := frag{sql: "1 = 1"}
+	switch param {
+	case search.ParamID, search.ParamUpdated, search.ParamCreated:
+	case search.ParamState, search.ParamHome, search.ParamNext:
+		has = frag{sql: r + "." + strings.TrimPrefix(param, "_") + " <> 0"}
+	default:
+		has = c.hasValue(kindName, param, p, r)
+	}
+	if want {
+		has = frag{sql: "NOT ("}.then(has).then(frag{sql: ")"})
+	}
+	return cond{test: has, record: true, rank: rankWorst}, nil
+}
+
+func (c *compiler) hasValue(kindName, param string, p store.Param, r string) frag {
+	if p.Type == string(kind.CompositeParam) {
+		from, where, rid, ok := c.element(kindName, p, nil)
+		if !ok {
+			return frag{sql: "1 = 0"}
+		}
+		return frag{sql: r + ".rid IN (SELECT " + rid + " FROM " + from + " WHERE "}.then(where).then(frag{sql: ")"})
+	}
+	id, ok := c.paramID(kindName, param)
+	if !ok {
+		return frag{sql: "1 = 0"}
+	}
+	return frag{sql: c.s.d.Instr + "(" + r + ".present, ?) > 0", args: []any{presentMark(id)}}
+}
+
+// partTable gives the table of a part's type.
+func partTable(t string) string {
+	switch kind.ParamType(t) {
+	case kind.TokenParam, kind.URIParam:
+		return "token"
+	case kind.StringParam, kind.WordsParam:
+		return "text"
+	case kind.DateParam:
+		return "date"
+	case kind.NumberParam, kind.QuantityParam:
+		return "quantity"
+	}
+	return "ref"
+}
+
+// element joins the rows of a composite's parts by record and element. values
+// nil asks for the parts only. The first table is the one to lead with.
+func (c *compiler) element(kindName string, p store.Param, values []search.Value) (from string, where frag, rid string, ok bool) {
+	type part struct {
+		table, alias string
+		where        frag
+		order        int
+	}
+	var parts []part
+	for i, name := range p.Parts {
+		id, ok := c.paramID(kindName, name)
+		if !ok {
+			return "", frag{}, "", false
+		}
+		x := part{table: partTable(p.PartTypes[i])}
+		x.order = slices.Index([]string{"token", "ref", "text", "date", "quantity"}, x.table)
+		x.alias = c.alias("e")
+		x.where = frag{sql: x.alias + ".p = ?", args: []any{id}}
+		if values != nil {
+			v, ok := c.partValue(x.table, &x.alias, &x.where, id, values[i])
+			if !ok {
+				return "", frag{}, "", false
+			}
+			x.where.add(" AND ")
+			x.where.append(v)
+		}
+		parts = append(parts, x)
+	}
+	if len(parts) == 0 {
+		return "", frag{}, "", false
+	}
+	slices.SortStableFunc(parts, func(a, b part) int { return a.order - b.order })
+	for i, x := range parts {
+		if i == 0 {
+			from, where, rid = x.table+" "+x.alias, x.where, x.alias+".rid"
+			continue
+		}
+		from += fmt.Sprintf(" %s %s %s ON %s.rid = %s AND %s.occ = %s.occ", c.s.d.Join, x.table, x.alias, x.alias, rid, x.alias, parts[0].alias)
+		where = where.then(frag{sql: " AND "}).then(x.where)
+	}
+	return from, where, rid, true
+}
+
+// partValue compares one row of a part. A reference brings its own alias.
+func (c *compiler) partValue(table string, alias *string, where *frag, id int64, v search.Value) (frag, bool) {
+	a := *alias
+	switch table {
+	case "token":
+		if v.AnySystem {
+			return frag{sql: a + ".code = ?", args: []any{v.Code}}, v.Code != ""
+		}
+		sys, ok := c.word(systemWord, v.System)
+		if !ok || v.Code == "" && v.System == "" {
+			return frag{}, false
+		}
+		if v.Code == "" {
+			return frag{sql: a + ".sys = ?", args: []any{sys}}, true
+		}
+		return frag{sql: a + ".code = ? AND " + a + ".sys = ?", args: []any{v.Code, sys}}, true
+	case "date":
+		return compareDate(a+".lo", a+".hi", v), true
+	case "quantity":
+		return c.quantityRow(a, v)
+	case "text":
+		q := search.Fold(v.Text)
+		switch {
+		case v.Match == search.Exact:
+			return frag{sql: a + ".form = 0 AND (" + a + ".exact = ? OR " + a + ".exact = '' AND " + a + ".fold = ?)", args: []any{v.Text, v.Text}}, true
+		case q == "":
+			return frag{}, false
+		case v.Match == search.Contains:
+			return frag{sql: a + ".form = 0 AND " + c.s.d.Instr + "(" + a + ".fold, ?) > 0", args: []any{q}}, true
+		case v.Match == search.AnyWord:
+			return prefix("", a, q), true
+		}
+		return prefix(a+".form <> 3 AND ", a, q), true
+	}
+	row, f, ok := c.refRow(id, v)
+	*alias, *where = f, frag{sql: "1 = 1"}
+	return row, ok
+}
+
+// composite compiles one value of a composite: all parts of the same element.
+func (c *compiler) composite(kindName string, p store.Param, v search.Value, r string) (cond, error) {
+	if len(v.Parts) != len(p.Parts) {
+		return never, nil
+	}
+	from, where, rid, ok := c.element(kindName, p, v.Parts)
+	if !ok {
+		return never, nil
+	}
+	test := frag{sql: "EXISTS (SELECT 1 FROM " + from + " WHERE "}.then(where)
+	test.add(" AND " + rid + " = " + r + ".rid" + c.s.d.Fence + ")")
+	return cond{test: test, lists: []branch{{from: from, where: where, rid: rid}}, rank: rankToken}, nil
+}
+
+// chain compiles a condition on what a reference points at.
+func (c *compiler) chain(kindName, param string, ch *search.Chain, r string) (cond, error) {
+	f, t := c.alias("f"), c.alias("r")
+	target, err := c.records(ch.Kind, ch.Where, t)
+	if err != nil {
+		return cond{}, err
+	}
+	p, ok := c.paramID(kindName, param)
+	if !ok || target.never {
+		return never, nil
+	}
+	test := frag{sql: "EXISTS (SELECT 1 FROM ref " + f + " " + c.s.d.Join + " record " + t + " ON " + t + ".rid = " + f + ".target WHERE " + f + ".rid = " + r + ".rid AND " + f + ".p = ? AND ", args: []any{p}}
+	test.append(target.tests())
+	test.add(c.s.d.Fence + ")")
+	out := cond{test: test, rank: rankWorst}
+	if inner, ok := target.leader(); ok {
+		l := c.alias("l")
+		sub := frag{sql: "(SELECT DISTINCT * FROM ("}.then(inner).then(frag{sql: ")" + c.alias(" u") + ") " + l})
+		out.rank = rankChain
+		out.lists = []branch{{
+			from: "ref " + f, rid: f + ".rid",
+			where: frag{sql: f + ".target IN (SELECT " + l + ".rid FROM "}.then(sub).then(frag{sql: ") AND " + f + ".p = ?", args: []any{p}}),
+		}}
+	}
+	return out, nil
+}
+
+// has compiles a condition on what points here.
+func (c *compiler) has(h *search.Has, r string) (cond, error) {
+	p, err := c.param(h.Kind, h.Param)
+	if err != nil {
+		return cond{}, err
+	}
+	if p.Type != string(kind.ReferenceParam) {
+		return cond{}, invalid(h.Kind, h.Param)
+	}
+	f, t := c.alias("f"), c.alias("r")
+	source, err := c.records(h.Kind, h.Where, t)
+	if err != nil {
+		return cond{}, err
+	}
+	id, ok := c.paramID(h.Kind, h.Param)
+	if !ok || source.never {
+		return never, nil
+	}
+	test := frag{sql: "EXISTS (SELECT 1 FROM ref " + f + " " + c.s.d.Join + " record " + t + " ON " + t + ".rid = " + f + ".rid WHERE " + f + ".target = " + r + ".rid AND " + f + ".p = ? AND ", args: []any{id}}
+	test.append(source.tests())
+	test.add(c.s.d.Fence + ")")
+	out := cond{test: test, rank: rankWorst}
+	if inner, ok := source.leader(); ok {
+		l := c.alias("l")
+		sub := frag{sql: "(SELECT DISTINCT * FROM ("}.then(inner).then(frag{sql: ")" + c.alias(" u") + ") " + l})
+		out.rank = rankChain
+		out.lists = []branch{{
+			from: "ref " + f, rid: f + ".target", check: true,
+			where: frag{sql: f + ".rid IN (SELECT " + l + ".rid FROM "}.then(sub).then(frag{sql: ") AND " + f + ".p = ?", args: []any{id}}),
+		}}
+	}
+	return out, nil
+}
+
+// recordSet is the live, visible records of one kind that satisfy clauses, as
+// seen from alias r.
+type recordSet struct {
+	c     *compiler
+	r     string
+	kind  int64
+	never bool
+	seen  frag
+	all   bool // nothing is hidden
+	conds []cond
+}
+
+func (c *compiler) records(kindName string, where []search.Clause, r string) (recordSet, error) {
+	conds, err := c.where(kindName, where, r)
+	if err != nil {
+		return recordSet{}, err
+	}
+	out := recordSet{c: c, r: r, conds: conds}
+	id, ok := c.word(kindWord, kindName)
+	p := c.view.On(kindName)
+	if !ok || p.None() {
+		out.never = true
+		return out, nil
+	}
+	out.kind = id
+	out.seen, out.all = c.s.visible(p, r)
+	return out, nil
+}
+
+// tests are all conditions on the record r but those in skip.
+func (q *recordSet) tests(skip ...int) frag {
+	f := frag{sql: q.r + ".kind = ? AND " + q.r + ".deleted = 0 AND " + q.r + ".version > 0", args: []any{q.kind}}
+	if !q.all {
+		f.add(" AND ")
+		f.append(q.seen)
+	}
+	for i, x := range q.conds {
+		if !slices.Contains(skip, i) {
+			f.add(" AND ")
+			f.append(x.test)
+		}
+	}
+	return f
+}
+
+// leader selects the rids of the set, beginning with the condition that is
+// guessed to list fewest.
+func (q *recordSet) leader() (frag, bool) {
+	best := -1
+	for i, x := range q.conds {
+		if x.lists != nil && (best < 0 || x.rank < q.conds[best].rank) {
+			best = i
+		}
+	}
+	if best < 0 {
+		return frag{}, false
+	}
+	var f frag
+	for i, br := range q.conds[best].lists {
+		if i > 0 {
+			f.add(" UNION ALL ")
+		}
+		f.append(q.list(br, best))
+	}
+	if len(q.conds[best].lists) == 0 {
+		f.add("SELECT 0 AS rid WHERE 1 = 0")
+	}
+	return f, true
+}
+
+// list selects rids by a branch of condition i and tests the others.
+func (q *recordSet) list(br branch, i int) frag {
+	f := frag{sql: "SELECT " + br.rid + " AS rid FROM "}
+	own := strings.HasSuffix(br.from, " "+q.r) && strings.HasPrefix(br.from, "record ")
+	f.add(br.from)
+	if !own && q.looks(br, i) {
+		f.add(" " + q.c.s.d.Join + " record " + q.r + " ON " + q.r + ".rid = " + br.rid)
+	}
+	f.add(" WHERE ")
+	f.append(br.where)
+	f.add(" AND ")
+	if own || q.looks(br, i) {
+		f.append(q.tests(i))
+		return f
+	}
+	// Index rows are of live records of the parameter's kind only, so the record
+	// itself need not be looked at; tests name it by its rid.
+	g := frag{sql: "1 = 1"}
+	for j, x := range q.conds {
+		if j != i {
+			g.add(" AND ")
+			g.append(frag{sql: strings.ReplaceAll(x.test.sql, q.r+".rid", br.rid), args: x.test.args})
+		}
+	}
+	f.append(g)
+	return f
+}
+
+// looks tells whether the record must be looked at when br leads.
+func (q *recordSet) looks(br branch, i int) bool {
+	if !q.all || br.check {
+		return true
+	}
+	for j, x := range q.conds {
+		if j != i && x.record {
+			return true
+		}
+	}
+	return false
+}

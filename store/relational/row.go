@@ -1,0 +1,94 @@
+package relational
+
+import (
+	"strings"
+
+	"zhiwei/kernel/record"
+)
+
+// Values of row.deleted.
+const (
+	live    = 0
+	deleted = 1
+	purged  = 2 // an older version without contents: only its hash, its mark and its place in the feed
+)
+
+// row is a row of record or version.
+type row struct {
+	rid, nth int64 // nth of all versions this row ever had; version starts again after an erasure
+	version  int64 // 0: only referred to
+	state    int64
+	home     int64
+	created  int64
+	updated  int64
+	next     int64
+	deleted  int64
+	hash     []byte
+	body     []byte
+
+	// Of the record, not of one version:
+	kind      int64
+	id        string
+	present   string // see present
+	org, dept int64
+	owner     string
+	subject   int64 // rid
+}
+
+// rowOf lists the columns of row for a SELECT: version v and record r.
+func rowOf(v, r string) string {
+	var b strings.Builder
+	for _, c := range versionColumns {
+		b.WriteString(v + "." + c + ", ")
+	}
+	b.WriteString(r + ".kind, " + r + ".id")
+	return b.String()
+}
+
+func (x *row) scan(r Row, more ...any) error {
+	dest := append([]any{
+		&x.rid, &x.nth, &x.version, &x.state, &x.home, &x.created, &x.updated, &x.next, &x.deleted,
+		&x.hash, &x.body, &x.kind, &x.id,
+	}, more...)
+	return r.Scan(dest...)
+}
+
+// versionVals appends the columns of the version table.
+func (x *row) versionVals(out []any) []any {
+	return append(out, x.rid, x.nth, x.version, x.state, x.home, x.created, x.updated, x.next, x.deleted, x.hash, x.body)
+}
+
+// recordVals appends the columns of the record table.
+func (x *row) recordVals(out []any) []any {
+	return append(x.versionVals(out), x.kind, x.id, x.present, x.org, x.dept, x.owner, x.subject)
+}
+
+// record rebuilds the version; the data is shared with the frame.
+func (s *Store) record(x *row) (record.Record, frame, error) {
+	f, err := unpack(x.body)
+	if err != nil {
+		return record.Record{}, f, err
+	}
+	rec := record.Record{
+		Version: x.version, HomeEpoch: f.epoch,
+		CreatedAt: at(x.created), UpdatedAt: at(x.updated), EnteredAt: at(f.entered), NextAt: at(x.next),
+		Deleted: x.deleted == deleted, Place: f.place, Mark: f.mark, Data: f.data,
+	}
+	rec.Kind, _ = s.words.text(x.kind)
+	rec.ID = x.id
+	rec.State, _ = s.words.text(x.state)
+	rec.Home, _ = s.words.text(x.home)
+	if len(rec.Data) == 0 {
+		rec.Data = nil
+	}
+	return rec, f, nil
+}
+
+// feedEntry is the feed's view of a version.
+func (s *Store) feedEntry(seq int64, rec *record.Record, hash []byte) record.Entry {
+	return record.Entry{
+		Position: s.position(seq), Key: rec.Key, Version: rec.Version,
+		Op: rec.Mark.Op, Verb: rec.Mark.Verb, From: rec.Mark.From, State: rec.State,
+		Home: rec.Home, HomeEpoch: rec.HomeEpoch, By: rec.Mark.By, At: rec.UpdatedAt, Hash: hash,
+	}
+}

@@ -1,0 +1,366 @@
+package relational
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"slices"
+	"strings"
+
+	"zhiwei/kernel/access"
+	"zhiwei/kernel/errs"
+	"zhiwei/kernel/kind"
+	"zhiwei/kernel/record"
+	"zhiwei/kernel/search"
+)
+
+const searchLimit, searchMax = 50, 1000
+
+// Search implements store.Reader.
+func (s *Store) Search(ctx context.Context, view access.View, q search.Query) (page search.Page, err error) {
+	err = s.read(ctx, "search", q.Kind, true, func(c Conn) error {
+		if err := s.refresh(ctx, c); err != nil {
+			return err
+		}
+		page, err = s.search(ctx, c, nil, view, q)
+		return err
+	})
+	return page, err
+}
+
+// sortKey is what a record is ordered by under one key; only the part of the
+// parameter's type is set.
+type sortKey struct {
+	Missing bool    `json:"m,omitempty"`
+	N       int64   `json:"n,omitempty"`
+	F       float64 `json:"f,omitempty"`
+	S       string  `json:"s,omitempty"`
+}
+
+// cursor is the place after a page. It belongs to one query.
+type cursor struct {
+	Query []byte    `json:"q"`
+	Keys  []sortKey `json:"k,omitempty"`
+	RID   int64     `json:"r"`
+}
+
+// hit is a match and what it is ordered by.
+type hit struct {
+	rid  int64
+	keys []sortKey
+}
+
+// finder answers one query.
+type finder struct {
+	s     *Store
+	ctx   context.Context
+	conn  Conn
+	comp  *compiler
+	q     search.Query
+	types []kind.ParamType // of the sort keys
+	set   recordSet
+	at    *cursor
+	limit int
+}
+
+// search answers q on c; b is the batch whose transaction c is, or nil.
+func (s *Store) search(ctx context.Context, c Conn, b *batch, view access.View, q search.Query) (search.Page, error) {
+	f := &finder{s: s, ctx: ctx, conn: c, q: q, comp: &compiler{s: s, b: b, view: view}, limit: q.Limit}
+	if f.limit <= 0 {
+		f.limit = searchLimit
+	}
+	f.limit = min(f.limit, searchMax)
+	page := search.Page{Total: -1}
+	if q.Total {
+		page.Total = 0
+	}
+	for _, k := range q.Sort {
+		p, err := f.comp.param(q.Kind, k.Param)
+		if err != nil {
+			return search.Page{}, err
+		}
+		if p.Type == string(kind.CompositeParam) {
+			return search.Page{}, invalid(q.Kind, k.Param)
+		}
+		f.types = append(f.types, kind.ParamType(p.Type))
+	}
+	id := queryID(q)
+	if q.After != "" {
+		raw, err := base64.RawURLEncoding.DecodeString(q.After)
+		if err != nil || json.Unmarshal(raw, &f.at) != nil || f.at == nil || !slices.Equal(f.at.Query, id) || len(f.at.Keys) != len(q.Sort) {
+			return search.Page{}, errs.E(errs.Invalid, "search", q.Kind,
+				"分页位置不属于这个查询；请从第一页重新开始。",
+				"The page cursor is not of this query; start again from the first page.")
+		}
+	}
+	var err error
+	if f.set, err = f.comp.records(q.Kind, q.Where, "r0"); err != nil || f.set.never {
+		return page, err
+	}
+	hits, err := f.hits()
+	if err != nil {
+		return search.Page{}, err
+	}
+	if q.Total {
+		if page.Total, err = f.total(); err != nil {
+			return search.Page{}, err
+		}
+	}
+	if len(hits) > f.limit {
+		hits = hits[:f.limit]
+		last := hits[f.limit-1]
+		raw, err := json.Marshal(cursor{Query: id, Keys: last.keys, RID: last.rid})
+		if err != nil {
+			return search.Page{}, errs.Wrap("search", q.Kind, err)
+		}
+		page.Next = base64.RawURLEncoding.EncodeToString(raw)
+	}
+	page.Records, err = f.load(hits)
+	return page, err
+}
+
+// queryID tells queries apart; the page size and the place in it do not count.
+func queryID(q search.Query) []byte {
+	q.After, q.Limit, q.Total = "", 0, false
+	raw, _ := json.Marshal(q) // plain values: cannot fail
+	sum := sha256.Sum256(raw)
+	return sum[:8]
+}
+
+// load reads the records of hits in their order.
+func (f *finder) load(hits []hit) ([]record.Record, error) {
+	rows, err := f.rows(hits)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]record.Record, 0, len(hits))
+	for _, h := range hits {
+		x := rows[h.rid]
+		if x == nil {
+			continue // gone between two statements of a store without snapshots
+		}
+		rec, _, err := f.s.record(x)
+		if err != nil {
+			return nil, damaged("search", f.q.Kind+"/"+x.id, err)
+		}
+		if rec.Kind == "" {
+			rec.Kind = f.q.Kind
+		}
+		if f.comp.b != nil { // words of this batch are not in the store's dictionary yet
+			rec.State, rec.Home = f.comp.b.textOf(x.state), f.comp.b.textOf(x.home)
+		}
+		out = append(out, rec)
+	}
+	return out, nil
+}
+
+func (f *finder) rows(hits []hit) (map[int64]*row, error) {
+	out := make(map[int64]*row, len(hits))
+	for part := range slices.Chunk(hits, maxIn) {
+		rids := make([]any, len(part))
+		for i, h := range part {
+			rids[i] = h.rid
+		}
+		in := inList("r.rid", rids)
+		err := f.conn.Query(f.ctx, "SELECT "+rowOf("r", "r")+" FROM record r WHERE "+in.sql, in.args, func(r Row) error {
+			x := new(row)
+			if err := x.scan(r); err != nil {
+				return err
+			}
+			out[x.rid] = x
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// Limits of what is estimated and gathered.
+const (
+	fewRows   = 256  // a list this short leads without a further look
+	someRows  = 4096 // up to this a list is read and sorted rather than walking by order
+	sortInMem = 1024 // up to this the matches are sorted here rather than walking the sort index
+)
+
+// estimate counts the rows of a condition's lists, up to most.
+func (f *finder) estimate(i, most int) (int, error) {
+	n := 0
+	for _, br := range f.set.conds[i].lists {
+		e := frag{sql: "SELECT count(*) FROM (SELECT 1 AS one FROM " + br.from + " WHERE "}
+		e.append(br.where)
+		if br.from == "record "+f.set.r {
+			e.add(" AND "+f.set.r+".kind = ?", f.set.kind)
+		}
+		e.add(" LIMIT ?) e", int64(most-n))
+		var m int64
+		if err := f.conn.Query(f.ctx, e.sql, e.args, func(r Row) error { return r.Scan(&m) }); err != nil {
+			return 0, err
+		}
+		if n += int(m); n >= most {
+			break
+		}
+	}
+	return n, nil
+}
+
+// candidates are the conditions that may lead, best guess first.
+func (f *finder) candidates() []int {
+	var out []int
+	for i, x := range f.set.conds {
+		if x.lists != nil {
+			out = append(out, i)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b int) int { return cmp.Compare(f.set.conds[a].rank, f.set.conds[b].rank) })
+	return out
+}
+
+func ordered(x cond) bool {
+	for _, br := range x.lists {
+		if !br.ordered {
+			return false
+		}
+	}
+	return true
+}
+
+// lead chooses the condition to begin with when the order is that of rows; -1
+// walks the kind from the newest.
+func (f *finder) lead() (int, error) {
+	list := f.candidates()
+	if len(list) == 0 {
+		return -1, nil
+	}
+	first := f.set.conds[list[0]]
+	if first.rank == rankID || len(list) == 1 && ordered(first) {
+		return list[0], nil
+	}
+	walk := -1
+	for _, i := range list {
+		n, err := f.estimate(i, fewRows)
+		if err != nil {
+			return 0, err
+		}
+		if n < fewRows {
+			return i, nil
+		}
+		if walk < 0 && ordered(f.set.conds[i]) {
+			walk = i
+		}
+	}
+	if walk >= 0 {
+		return walk, nil
+	}
+	if first.rank == rankText {
+		return list[0], nil // its test reads the whole list too
+	}
+	n, err := f.estimate(list[0], someRows)
+	if err != nil {
+		return 0, err
+	}
+	if n < someRows {
+		return list[0], nil
+	}
+	return -1, nil
+}
+
+// selects gives one SELECT of rids for each branch of the leader.
+func (f *finder) selects(lead int) []frag {
+	if lead < 0 {
+		return []frag{frag{sql: "SELECT r0.rid AS rid FROM record r0 WHERE "}.then(f.set.tests())}
+	}
+	var out []frag
+	for _, br := range f.set.conds[lead].lists {
+		out = append(out, f.set.list(br, lead))
+	}
+	return out
+}
+
+// ridColumn is the column that a SELECT of selects gives.
+func ridColumn(sel frag) string {
+	col, _, _ := strings.Cut(strings.TrimPrefix(sel.sql, "SELECT "), " ")
+	return col
+}
+
+func distinct(sel frag) frag {
+	sel.sql = strings.Replace(sel.sql, "SELECT ", "SELECT DISTINCT ", 1)
+	return sel
+}
+
+// union merges SELECTs; each is already limited where it can be.
+func union(list []frag) frag {
+	if len(list) == 0 {
+		return frag{sql: "SELECT 0 AS rid WHERE 1 = 0"}
+	}
+	var f frag
+	for i, sel := range list {
+		if i > 0 {
+			f.add(" UNION ")
+		}
+		f.add("SELECT * FROM (")
+		f.append(sel)
+		f.add(") u")
+	}
+	return f
+}
+
+// newest lists matches newest first, below the row number before (0: all), at
+// most limit (0: all).
+func (f *finder) newest(before int64, limit int) ([]hit, error) {
+	lead, err := f.lead()
+	if err != nil {
+		return nil, err
+	}
+	list := f.selects(lead)
+	for i := range list {
+		rid := ridColumn(list[i])
+		if lead >= 0 {
+			list[i] = distinct(list[i])
+		}
+		if before > 0 {
+			list[i].add(" AND "+rid+" < ?", before)
+		}
+		if limit > 0 {
+			list[i].add(" ORDER BY "+rid+" DESC LIMIT ?", int64(limit))
+		}
+	}
+	sel := union(list)
+	if limit > 0 {
+		sel.add(" ORDER BY rid DESC LIMIT ?", int64(limit))
+	}
+	if len(list) == 1 {
+		sel = list[0]
+	}
+	var out []hit
+	err = f.conn.Query(f.ctx, sel.sql, sel.args, func(r Row) error {
+		var h hit
+		if err := r.Scan(&h.rid); err != nil {
+			return err
+		}
+		out = append(out, h)
+		return nil
+	})
+	return out, err
+}
+
+// total counts all matches.
+func (f *finder) total() (n int64, err error) {
+	lead, err := f.lead()
+	if err != nil {
+		return 0, err
+	}
+	sel := union(f.selects(lead)) // UNION removes doubles between branches
+	if list := f.selects(lead); len(list) == 1 {
+		sel = list[0]
+		if lead >= 0 {
+			sel = distinct(sel)
+		}
+	}
+	c := frag{sql: "SELECT count(*) FROM ("}.then(sel).then(frag{sql: ") c"})
+	err = f.conn.Query(f.ctx, c.sql, c.args, func(r Row) error { return r.Scan(&n) })
+	return n, err
+}

@@ -1,0 +1,61 @@
+package relational
+
+import "slices"
+
+// Type is the type of a column.
+type Type uint8
+
+// The column types.
+const (
+	Int Type = iota
+	Real
+	Text
+	Bytes
+)
+
+// Table is a table that rows are inserted into in bulk.
+type Table struct {
+	Name    string
+	Columns []string
+	Types   []Type
+}
+
+// The tables of bulk rows. The keys and indexes are the adapters' own, in their
+// schema.sql, but an equality on a token or a reference must give its rows in
+// the order of rid.
+var (
+	// TokenTable holds codes.
+	TokenTable = &Table{"token", []string{"p", "code", "rid", "sys", "occ", "rank"}, []Type{Int, Text, Int, Int, Int, Int}}
+	// TextTable holds folded texts; exact is empty where it equals fold.
+	TextTable = &Table{"text", []string{"p", "fold", "rid", "form", "occ", "exact", "rank"}, []Type{Int, Text, Int, Int, Int, Text, Int}}
+	// DateTable holds periods; see entry.class for cls.
+	DateTable = &Table{"date", []string{"p", "cls", "lo", "rid", "hi", "occ", "rank"}, []Type{Int, Int, Int, Int, Int, Int, Int}}
+	// QuantityTable holds number intervals.
+	QuantityTable = &Table{"quantity", []string{"p", "lo", "rid", "hi", "sys", "unit", "occ", "rank"}, []Type{Int, Real, Int, Real, Int, Int, Int, Int}}
+	// RefTable holds references to records.
+	RefTable = &Table{"ref", []string{"target", "p", "rid", "occ"}, []Type{Int, Int, Int, Int}}
+	// URLTable holds references to outside.
+	URLTable = &Table{"url", []string{"p", "url", "rid", "occ"}, []Type{Int, Text, Int, Int}}
+	// FeedTable is the order of all versions.
+	FeedTable = &Table{"feed", []string{"seq", "rid", "nth", "kind", "sum"}, []Type{Int, Int, Int, Int, Int}}
+	// AuditTable is the audit.
+	AuditTable = &Table{"audit", []string{"seq", "at", "who", "action", "subject", "patient", "outcome", "rest", "sum"}, []Type{Int, Int, Text, Text, Text, Text, Text, Bytes, Int}}
+	// RecordTable holds the newest version of each record; one row a record, also
+	// for records that are only referred to (version 0).
+	RecordTable = &Table{"record", recordColumns, recordTypes}
+	// VersionTable holds older versions.
+	VersionTable = &Table{"version", versionColumns, versionTypes}
+)
+
+var (
+	versionColumns = []string{"rid", "nth", "version", "state", "home", "created", "updated", "next", "deleted", "hash", "body"}
+	versionTypes   = []Type{Int, Int, Int, Int, Int, Int, Int, Int, Int, Bytes, Bytes}
+	recordColumns  = append(slices.Clone(versionColumns), "kind", "id", "present", "org", "dept", "owner", "subject")
+	recordTypes    = append(slices.Clone(versionTypes), Int, Text, Text, Int, Int, Text, Int)
+)
+
+// Tables lists the tables of bulk rows.
+var Tables = []*Table{
+	TokenTable, TextTable, DateTable, QuantityTable, RefTable, URLTable,
+	FeedTable, AuditTable, ChainTable, RecordTable, VersionTable,
+}

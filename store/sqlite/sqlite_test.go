@@ -1,0 +1,38 @@
+package sqlite_test
+
+import (
+	"path/filepath"
+	"testing"
+
+	"zhiwei/kernel/clock"
+	"zhiwei/kernel/store"
+	"zhiwei/store/sqlite"
+	"zhiwei/store/storetest"
+)
+
+func open(t testing.TB, path string, defs store.Defs, clk clock.Clock) store.Store {
+	t.Helper()
+	s, err := sqlite.Open(t.Context(), sqlite.Options{Path: path, Site: storetest.Site, Defs: defs, Clock: clk})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func TestStore(t *testing.T) {
+	storetest.Run(t, func(t *testing.T, defs store.Defs, clk clock.Clock) store.Store {
+		return open(t, filepath.Join(t.TempDir(), "records.db"), defs, clk)
+	})
+}
+
+func TestReopen(t *testing.T) {
+	storetest.RunReopen(t, func(t *testing.T, defs store.Defs, clk clock.Clock) func() store.Store {
+		path := filepath.Join(t.TempDir(), "records.db")
+		return func() store.Store { return open(t, path, defs, clk) }
+	})
+}
