@@ -1,0 +1,225 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"zhiwei/apps/all"
+	"zhiwei/blob/files"
+	"zhiwei/domain/clinical"
+	"zhiwei/domain/people"
+	"zhiwei/door/fhir"
+	"zhiwei/door/gate"
+	"zhiwei/door/prometheus"
+	"zhiwei/door/rest"
+	"zhiwei/kernel"
+	"zhiwei/kernel/app"
+	"zhiwei/kernel/clock"
+	"zhiwei/kernel/errs"
+	"zhiwei/kernel/identity"
+	"zhiwei/kernel/series"
+	"zhiwei/kernel/store"
+	"zhiwei/series/local"
+	"zhiwei/store/postgres"
+	"zhiwei/store/sqlite"
+	"zhiwei/web"
+)
+
+// house is everything of one data folder, open.
+type house struct {
+	dir    string
+	set    settings
+	config *config
+	log    *slog.Logger
+
+	store  store.Store
+	blobs  *files.Store
+	series series.Store
+	kernel *kernel.Kernel
+	apps   *app.House
+	people *people.Module
+	gate   *gate.Gate
+	began  time.Time
+}
+
+// openHouse opens the stores and the kernel. Nothing runs yet.
+func openHouse(ctx context.Context, dir string, set settings, conf *config, log *slog.Logger) (h *house, err error) {
+	h = &house{dir: dir, set: set, config: conf, log: log, people: &people.Module{}, began: time.Now()}
+	defer func() {
+		if err != nil {
+			h.close(context.WithoutCancel(ctx))
+		}
+	}()
+	list := append([]app.App{{Name: "people", Module: h.people}, {Name: "clinical", Module: clinical.Module{}}}, all.Apps()...)
+	if h.apps, err = app.Build(list); err != nil {
+		return nil, err
+	}
+	clk := clock.System()
+	switch {
+	case set.Store == "sqlite":
+		h.store, err = sqlite.Open(ctx, sqlite.Options{Path: filepath.Join(dir, "records.db"), Site: set.Site, Defs: h.apps.Registry, Clock: clk})
+	case strings.HasPrefix(set.Store, "postgres://"), strings.HasPrefix(set.Store, "postgresql://"):
+		h.store, err = postgres.Open(ctx, postgres.Options{URL: set.Store, Site: set.Site, Defs: h.apps.Registry, Clock: clk})
+	default:
+		err = usage{fmt.Sprintf("--store 只能是 sqlite 或 postgres://…，不能是 %q。 --store takes sqlite or postgres://…, not %q.", set.Store, set.Store)}
+	}
+	if err != nil {
+		return nil, err
+	}
+	folder := set.Blobs
+	if !filepath.IsAbs(folder) {
+		folder = filepath.Join(dir, folder)
+	}
+	if h.blobs, err = files.Open(folder); err != nil {
+		return nil, err
+	}
+	h.kernel, err = kernel.Open(ctx, kernel.Options{Site: set.Site, Store: h.store, Blobs: h.blobs, Registry: h.apps.Registry, Clock: clk, Log: log})
+	return h, err
+}
+
+// start runs the applications and builds the doors. Without running, the house
+// answers but does nothing by itself: no applications, no loops, no series.
+func (h *house) start(ctx context.Context, running bool) error {
+	host := func(name string) *app.Host {
+		return &app.Host{
+			Kernel: h.kernel, Series: h.series, Blobs: h.blobs, Clock: h.kernel.Clock(),
+			Log: h.log.With("app", name), DataDir: filepath.Join(h.dir, "apps", name), Config: h.config.section,
+		}
+	}
+	if running {
+		var err error
+		if h.series, err = local.Open(filepath.Join(h.dir, "series"), local.Options{Log: h.log}); err != nil {
+			return err
+		}
+		owner, err := os.Hostname()
+		if err != nil {
+			owner = "host"
+		}
+		if err := h.apps.Start(ctx, owner+"/"+uuid.NewString(), host); err != nil {
+			return err
+		}
+		if err := h.config.strangers(); err != nil {
+			return err
+		}
+	} else if err := h.people.Provision(ctx, host("people")); err != nil {
+		return err
+	}
+	return h.doors(ctx)
+}
+
+// doors gathers every route of the program behind the gate.
+func (h *house) doors(ctx context.Context) error {
+	pages, err := web.Handler()
+	if err != nil {
+		return err
+	}
+	routes, err := rest.Routes(ctx, rest.Options{Kernel: h.kernel, People: h.people.People, Apps: h.apps, Version: version, Log: h.log})
+	if err != nil {
+		return err
+	}
+	routes = append(routes, fhir.New(h.kernel, fhir.Options{Version: version}).Routes()...)
+	if h.series != nil {
+		routes = append(routes, prometheus.Routes(prometheus.Options{Series: h.series, Clock: h.kernel.Clock(), Version: version, Own: h.metrics})...)
+	}
+	routes = append(routes, h.own()...)
+	routes = append(routes, gate.Route{Method: http.MethodGet, Pattern: "/{path...}", Permission: gate.Open, Quiet: true,
+		Handle: func(w http.ResponseWriter, r *http.Request, _ *identity.Principal) error {
+			pages.ServeHTTP(w, r)
+			return nil
+		}})
+	h.gate, err = gate.New(gate.Options{People: h.people.People, Rules: h.kernel.Rules(), Audit: h.store, Clock: h.kernel.Clock(), Log: h.log}, routes...)
+	return err
+}
+
+// server makes an HTTP server over the gate. Over the folder's socket whoever
+// connects is the owner of the machine's account: the program itself.
+func (h *house) server(socket bool) *http.Server {
+	srv := gate.Server(h.gate, h.log)
+	if socket {
+		owner := identity.Root()
+		srv.ConnContext = func(ctx context.Context, _ net.Conn) context.Context { return gate.WithLocal(ctx, owner) }
+	}
+	return srv
+}
+
+// close ends what runs, in the order that loses nothing: applications and
+// loops, the kernel's background work, then the stores.
+func (h *house) close(ctx context.Context) {
+	if h.apps != nil {
+		if err := h.apps.Stop(ctx); err != nil {
+			h.log.Error("stop", "err", err)
+		}
+	}
+	if h.kernel != nil {
+		h.kernel.Close()
+	}
+	if h.series != nil {
+		if err := h.series.Close(); err != nil {
+			h.log.Error("series", "err", err)
+		}
+	}
+	if h.store != nil {
+		if err := h.store.Close(); err != nil {
+			h.log.Error("store", "err", err)
+		}
+	}
+}
+
+// quietLog is the log of a command: problems only.
+func quietLog(e env) *slog.Logger {
+	return slog.New(slog.NewTextHandler(e.stderr, &slog.HandlerOptions{Level: slog.LevelError}))
+}
+
+// metrics are the program's own, beside those of the runtime and the series.
+func (h *house) metrics() []prometheus.Family {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	out := []prometheus.Family{
+		prometheus.One("zhiwei_start_time_seconds", "gauge", "When this process began, Unix time.", float64(h.began.UnixMilli())/1000),
+	}
+	if pos, err := h.store.Position(ctx); err == nil {
+		out = append(out, prometheus.One("zhiwei_feed_seq", "counter", "Newest position of the feed.", float64(pos.Seq)))
+	}
+	var waiting, failing int
+	for _, l := range h.apps.Loops() {
+		waiting, failing = waiting+l.Waiting, failing+l.Failing
+	}
+	return append(out,
+		prometheus.One("zhiwei_loop_waiting", "gauge", "Records that wait for a look of a loop.", float64(waiting)),
+		prometheus.One("zhiwei_loop_failing", "gauge", "Records whose last look failed.", float64(failing)))
+}
+
+// own are the routes of the program itself.
+func (h *house) own() []gate.Route {
+	text := func(w http.ResponseWriter, s string) error {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		_, err := io.WriteString(w, s)
+		return errs.Wrap("answer", "", err)
+	}
+	return []gate.Route{
+		{Method: http.MethodGet, Pattern: "/healthz", Permission: gate.Open, Quiet: true,
+			Handle: func(w http.ResponseWriter, _ *http.Request, _ *identity.Principal) error { return text(w, "ok\n") }},
+		{Method: http.MethodGet, Pattern: "/readyz", Permission: gate.Open, Quiet: true,
+			Handle: func(w http.ResponseWriter, r *http.Request, _ *identity.Principal) error {
+				if _, err := h.store.Position(r.Context()); err != nil {
+					return errs.E(errs.Unavailable, "ready", "store", "记录库暂不可用。", "The store of records is not available.").Because(err)
+				}
+				return text(w, "ready\n")
+			}},
+		{Method: http.MethodGet, Pattern: "/api/loops", Permission: gate.Role(kernel.RoleSystemAdmin, gate.OpsRole), Quiet: true,
+			Handle: func(w http.ResponseWriter, _ *http.Request, _ *identity.Principal) error {
+				return answerJSON(w, map[string]any{"items": h.apps.Loops()})
+			}},
+		{Method: http.MethodPost, Pattern: "/api/check", Permission: gate.Role(kernel.RoleSystemAdmin), Action: "check", Within: -1, Handle: h.checkRoute},
+	}
+}

@@ -1,0 +1,33 @@
+package clinical
+
+import (
+	"time"
+
+	"zhiwei/kernel/app"
+	"zhiwei/kernel/kind"
+)
+
+// Module brings the clinical kinds into a house.
+type Module struct {
+	// Zone is that of times without one; nil: the machine's.
+	Zone *time.Location
+}
+
+var _ app.Module = Module{}
+
+// Register implements app.Module.
+func (m Module) Register(r *app.Registrar) error {
+	zone := m.Zone
+	if zone == nil {
+		zone = time.Local
+	}
+	r.Format(FormatName, NewFormat(zone))
+	for _, k := range Kinds() {
+		r.Kind(k)
+	}
+	r.Kind(Treating())
+	r.Kind(ImportFile())
+	r.Relation(TreatingRelation())
+	r.Menu(app.Section{Name: Menu, Title: kind.T("临床", "Clinical"), Icon: "FirstAidKit", Order: 200})
+	return nil
+}
