@@ -100,6 +100,17 @@ func encode(b *bytes.Buffer, t *typeDef, v any) error {
 	return nil
 }
 
+// appendString writes s as a JSON string.
+func appendString(b []byte, s string) []byte {
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(s); err != nil {
+		panic(err) // a string can always be written
+	}
+	return append(b, buf.Bytes()[:buf.Len()-1]...)
+}
+
 // order lists the names in v as the definition of t has them; the extensions of
 // a primitive follow it.
 func order(t *typeDef, v map[string]any) []string {

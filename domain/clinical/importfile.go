@@ -8,8 +8,8 @@ import "zhiwei/kernel/kind"
 const ImportFileKind = "import-file"
 
 // ImportFile declares the record of one imported file. It is written in the
-// transaction of the file's last resources, so it is there exactly when they
-// are.
+// transactions of the file's resources, so it says exactly how many of them are
+// there: all of them once done equals total.
 func ImportFile() kind.Kind {
 	return kind.Kind{
 		Name: ImportFileKind, Plural: "import-files", App: Menu,
@@ -19,15 +19,17 @@ func ImportFile() kind.Kind {
 			{Name: "name", Type: kind.String, Title: kind.T("文件名", "File name"), Required: true},
 			{Name: "sha256", Type: kind.String, Title: kind.T("内容校验值", "Hash of the content"), Required: true, Pattern: "[0-9a-f]{64}"},
 			{Name: "total", Type: kind.Int, Title: kind.T("资源数", "Resources"), Required: true, Min: "0"},
+			{Name: "done", Type: kind.Int, Title: kind.T("已处理", "Done"), Required: true, Min: "0"},
+			{Name: "matched", Type: kind.Int, Title: kind.T("原已存在", "Already there"), Min: "0"},
 			{Name: "refused", Type: kind.Int, Title: kind.T("未能导入", "Refused"), Min: "0"},
 			{Name: "counts", Type: kind.Any, Title: kind.T("各类型数量", "Resources by type")},
 		},
 		Search: []kind.Param{{Name: "name", Type: kind.WordsParam, Path: "name"}, {Name: "sha256", Type: kind.TokenParam, Path: "sha256"}},
 		Access: []kind.Grant{
-			{Role: RoleAdmin, Can: []string{"read", "history", "create"}},
+			{Role: RoleAdmin, Can: []string{"read", "history", "create", "update"}},
 			{Role: RoleReader, Can: []string{"read"}},
 		},
 		Place: kind.Place{Owner: "@creator"},
-		View:  kind.View{TitleField: "name", Columns: []string{"name", "total", "refused", "updatedAt"}, Filters: []string{"name"}, Menu: Menu, Icon: "Upload", Order: 210},
+		View:  kind.View{TitleField: "name", Columns: []string{"name", "total", "done", "refused", "updatedAt"}, Filters: []string{"name"}, Menu: Menu, Icon: "Upload", Order: 210},
 	}
 }
