@@ -36,6 +36,15 @@ type entry struct {
 	version    int64
 }
 
+// holds tells whether the session or token has neither expired nor, for a
+// session, been idle too long.
+func (e *entry) holds(now time.Time) bool {
+	if !e.expires.IsZero() && !now.Before(e.expires) {
+		return false
+	}
+	return e.user == "" || now.Sub(time.UnixMilli(e.seen.Load())) < e.idle
+}
+
 // maxEntries bounds the cache to some tens of megabytes.
 const maxEntries = 20_000
 
@@ -60,11 +69,13 @@ func (c *cache) get(id string) *entry {
 	return c.entries[id]
 }
 
-func (c *cache) put(id string, e *entry, gen int64) {
+// put remembers an entry that was begun under a generation; false where it could
+// not, because something changed since or nobody listens.
+func (c *cache) put(id string, e *entry, gen int64) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.on || c.gen != gen {
-		return
+		return false
 	}
 	for victim := range c.entries {
 		if len(c.entries) < maxEntries {
@@ -73,6 +84,7 @@ func (c *cache) put(id string, e *entry, gen int64) {
 		delete(c.entries, victim) // any: maps are walked in random order
 	}
 	c.entries[id] = e
+	return true
 }
 
 // changed forgets what depends on a record.

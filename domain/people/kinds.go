@@ -10,7 +10,7 @@ import (
 
 // Kinds declares the kinds of this domain.
 func Kinds() []kind.Kind {
-	return []kind.Kind{userKind(), roleKind(), groupKind(), departmentKind(), organisationKind(), sessionKind(), tokenKind(), credentialKind(), policyKind()}
+	return []kind.Kind{userKind(), roleKind(), groupKind(), departmentKind(), organisationKind(), sessionKind(), tokenKind(), credentialKind(), policyKind(), sealKind()}
 }
 
 // Names of the kinds.
@@ -24,6 +24,7 @@ const (
 	tokenName        = "token"
 	credentialName   = "credential"
 	policyName       = "sign-in-policy"
+	sealName         = "seal"
 )
 
 // States of users, sessions and tokens.
@@ -45,11 +46,10 @@ func celList(roles ...string) string {
 }
 
 var (
-	administrators = celList(Administrators...)
-	offices        = celList(append([]string{Founder}, Administrators...)...)
-	rolesNow       = `(has(data.roles) ? data.roles : [])`
-	rolesBefore    = `(old != null && has(old.roles) ? old.roles : [])`
-	securityAdmin  = []string{SecurityAdmin}
+	offices       = celList(append([]string{Founder}, Administrators...)...)
+	rolesNow      = `(has(data.roles) ? data.roles : [])`
+	rolesBefore   = `(old != null && has(old.roles) ? old.roles : [])`
+	securityAdmin = []string{SecurityAdmin}
 )
 
 // loginForm is what a user name may look like: easy to type, say and print.
@@ -304,6 +304,17 @@ func credentialKind() kind.Kind {
 			{Name: "expires", Type: kind.Time, Title: kind.T("到期", "Expires"), ReadOnly: true},
 		},
 		Hide: []kind.Hidden{{Field: "hash"}},
+	}
+}
+
+// sealKind holds the keys with which doors seal what they hand out and must know
+// again, in every process and after a restart. Nobody is granted anything on it.
+func sealKind() kind.Kind {
+	return kind.Kind{
+		Name: sealName, Plural: "seals", App: "people", Title: kind.T("封印密钥", "Seal"),
+		Help:   kind.T("各接口封存游标用的密钥；任何人都看不到。", "A key with which a door seals its cursors; nobody sees it."),
+		Fields: []kind.Field{{Name: "key", Type: kind.String, Title: kind.T("密钥", "Key"), Required: true, ReadOnly: true}},
+		Hide:   []kind.Hidden{{Field: "key"}},
 	}
 }
 

@@ -1,6 +1,7 @@
 package people
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -8,7 +9,10 @@ import (
 	"encoding/hex"
 	"strings"
 
+	"zhiwei/kernel"
 	"zhiwei/kernel/errs"
+	"zhiwei/kernel/identity"
+	"zhiwei/kernel/record"
 )
 
 // A session or token is a public id, which names its record, and a secret of 256
@@ -68,4 +72,37 @@ func (b bearer) hash() string {
 // is tells, in constant time, whether the secret is the one of a kept hash.
 func (b bearer) is(hash string) bool {
 	return subtle.ConstantTimeCompare([]byte(b.hash()), []byte(hash)) == 1
+}
+
+// Seal gives the 256-bit key of a name, the same in every process over the
+// store, and makes it where there is none yet. It is for what must not be forged
+// or read, such as cursors, and not for what must stay secret from the store.
+func (s *People) Seal(ctx context.Context, name string) ([]byte, error) {
+	key := record.Key{Kind: sealName, ID: name}
+	var d struct {
+		Key string `json:"key"`
+	}
+	for range 2 {
+		_, err := s.load(ctx, key, &d)
+		if err == nil {
+			raw, err := base64.RawURLEncoding.DecodeString(d.Key)
+			if err != nil || len(raw) != 32 {
+				return nil, errs.E(errs.Internal, "seal", name, "保存的密钥已损坏；请从备份恢复。", "The stored key is damaged; restore it from the backup.").Because(err)
+			}
+			return raw, nil
+		}
+		if !errs.Is(err, errs.NotFound) {
+			return nil, err
+		}
+		b, err := newBearer()
+		if err != nil {
+			return nil, err
+		}
+		d.Key = b.secret
+		_, err = s.kernel.Write(inner(ctx), identity.Root(), kernel.Change{Op: record.Create, Key: key, Data: encode(d)})
+		if err != nil && !errs.Is(err, errs.Conflict) { // Conflict: another process was first; read its key
+			return nil, err
+		}
+	}
+	return nil, errs.E(errs.Unavailable, "seal", name, "暂时取不到密钥，请重试。", "The key cannot be had now; please try again.")
 }

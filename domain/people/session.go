@@ -69,6 +69,34 @@ func (s *People) Standing(ctx context.Context, p *identity.Principal) (Standing,
 	return st, err
 }
 
+// Still gives the principal behind p as it stands now, without counting as use
+// of the session: for answers that last, such as a stream. Unauthenticated where
+// the session or token has ended since. Principals of the program itself stand.
+func (s *People) Still(ctx context.Context, p *identity.Principal) (*identity.Principal, error) {
+	if p.Session == "" {
+		return p, nil
+	}
+	e := s.cache.get(p.Session)
+	if e == nil {
+		var err error
+		switch p.Type {
+		case identity.User:
+			e, err = s.openSession(ctx, p.Session, nil)
+		case identity.Service:
+			e, err = s.openToken(ctx, p.Session, nil)
+		default:
+			return p, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	if !e.holds(s.clock.Now()) {
+		return nil, notSignedIn()
+	}
+	return e.principal, nil
+}
+
 func (s *People) session(ctx context.Context, secret string) (*entry, error) {
 	b, ok := parseSession(secret)
 	if !ok {
@@ -78,14 +106,11 @@ func (s *People) session(ctx context.Context, secret string) (*entry, error) {
 	e := s.cache.get(b.id)
 	if e == nil {
 		var err error
-		if e, err = s.openSession(ctx, b); err != nil {
+		if e, err = s.openSession(ctx, b.id, &b); err != nil {
 			return nil, err
 		}
 	}
-	if e.user == "" || !b.is(e.hash) {
-		return nil, notSignedIn()
-	}
-	if !now.Before(e.expires) || now.Sub(time.UnixMilli(e.seen.Load())) >= e.idle {
+	if e.user == "" || !b.is(e.hash) || !e.holds(now) {
 		return nil, notSignedIn()
 	}
 	if ms := now.UnixMilli(); ms > e.seen.Load() {
@@ -94,18 +119,19 @@ func (s *People) session(ctx context.Context, secret string) (*entry, error) {
 	return e, nil
 }
 
-// openSession builds the entry of a session from its record.
-func (s *People) openSession(ctx context.Context, b bearer) (*entry, error) {
+// openSession builds the entry of a session from its record. b, where given, must
+// hold its secret.
+func (s *People) openSession(ctx context.Context, id string, b *bearer) (*entry, error) {
 	gen := s.cache.generation()
 	var data session
-	rec, err := s.load(ctx, record.Key{Kind: sessionName, ID: b.id}, &data)
+	rec, err := s.load(ctx, record.Key{Kind: sessionName, ID: id}, &data)
 	if errs.Is(err, errs.NotFound) {
 		return nil, notSignedIn()
 	}
 	if err != nil {
 		return nil, err
 	}
-	if rec.State != active || !b.is(data.Hash) {
+	if rec.State != active || b != nil && !b.is(data.Hash) {
 		return nil, notSignedIn()
 	}
 	policy, err := s.Policy(ctx)
@@ -113,19 +139,19 @@ func (s *People) openSession(ctx context.Context, b bearer) (*entry, error) {
 		return nil, err
 	}
 	key, _ := record.ParseKey(data.User)
-	p, mustChange, lasting, err := s.userPrincipal(ctx, key.ID)
+	p, _, lasting, err := s.userPrincipal(ctx, key.ID)
 	if err != nil {
 		return nil, err
 	}
 	p.Session = rec.ID
-	e := &entry{principal: p, hash: data.Hash, user: key.ID, expires: data.Expires, idle: policy.idle(), mustChange: mustChange, version: rec.Version}
+	e := &entry{principal: p, hash: data.Hash, user: key.ID, expires: data.Expires, idle: policy.idle()}
 	e.seen.Store(data.Seen.UnixMilli())
 	e.kept.Store(data.Seen.UnixMilli())
-	if lasting {
-		s.cache.put(b.id, e, gen)
-	} else {
+	switch {
+	case lasting && s.cache.put(id, e, gen):
+	case b != nil && e.holds(s.clock.Now()):
 		// Not remembered: then each use is noted at once, or it would look idle.
-		s.save(ctx, b.id, e, s.clock.Now())
+		s.save(ctx, id, e, s.clock.Now())
 	}
 	return e, nil
 }

@@ -182,9 +182,9 @@ func (s *People) failures(ctx context.Context, rec record.Record, subject string
 }
 
 // ChangePassword sets a new password for the user behind p, who must know the
-// old one, and ends all other sessions of his. Errors: Unauthenticated where the
-// old one is wrong, which counts as a failed sign-in; Invalid where the new one is
-// too weak; Forbidden for what is not a user.
+// old one, and ends all other sessions of his. Errors: Invalid where the old one
+// is wrong (At "old"), which counts as a failed sign-in, or the new one too weak
+// (At "new"); Forbidden for what is not a user.
 func (s *People) ChangePassword(ctx context.Context, p *identity.Principal, old, fresh string) error {
 	key, ok := record.ParseKey(p.ID)
 	if p.Type != identity.User || !ok {
@@ -208,7 +208,11 @@ func (s *People) ChangePassword(ctx context.Context, p *identity.Principal, old,
 		return err
 	}
 	if !right {
-		return s.refuse(ctx, rec, true, key.String(), why, policy)
+		// Not Unauthenticated: he is signed in, and the page must not send him away.
+		if err := s.refuse(ctx, rec, true, key.String(), why, policy); !errs.Is(err, errs.Unauthenticated) {
+			return err
+		}
+		return errs.E(errs.Invalid, actionPassword, key.String(), "旧密码不正确；多次输错会暂时锁定账号。", "The old password is wrong; repeated failures lock the account for a while.").At("old")
 	}
 	if old == fresh {
 		return errs.E(errs.Invalid, actionPassword, key.String(), "新密码不能与旧密码相同。", "The new password must differ from the old one.").At("new")

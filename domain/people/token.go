@@ -49,12 +49,12 @@ var purposes = strings.Fields(`CAREMGT CLINTRCH COC COVERAGE DISASTER DONAT ETRE
 // form.
 var scopeForm = regexp.MustCompile(`^system/(\*|[A-Za-z][A-Za-z0-9-]*)\.(c?r?u?d?s?|\*|read|write)$`)
 
-// CreateToken makes a service token and returns it in plain: it is kept nowhere
-// and cannot be shown again. by must be a security administrator or the program
+// CreateToken makes a service token and returns it in plain, with the key of its
+// record: the plain form is kept nowhere and cannot be shown again. by must be a security administrator or the program
 // itself. Errors: Forbidden, Invalid.
-func (s *People) CreateToken(ctx context.Context, by *identity.Principal, req TokenRequest) (string, record.Record, error) {
+func (s *People) CreateToken(ctx context.Context, by *identity.Principal, req TokenRequest) (plain string, key record.Key, err error) {
 	if !by.Trusted() && !by.Has(SecurityAdmin) {
-		return "", record.Record{}, forbidden("create-token", record.Key{Kind: tokenName, ID: req.Name})
+		return "", key, forbidden("create-token", record.Key{Kind: tokenName, ID: req.Name})
 	}
 	if len(req.Scopes) == 0 {
 		req.Scopes = []string{AllScopes}
@@ -66,11 +66,11 @@ func (s *People) CreateToken(ctx context.Context, by *identity.Principal, req To
 		req.Roles = []string{Integration}
 	}
 	if err := s.checkToken(&req); err != nil {
-		return "", record.Record{}, err
+		return "", key, err
 	}
 	b, err := newBearer()
 	if err != nil {
-		return "", record.Record{}, err
+		return "", key, err
 	}
 	data := token{Name: req.Name, Hash: b.hash(), Scopes: req.Scopes, Purpose: req.Purpose, Expires: req.Expires.UTC()}
 	if req.Expires.IsZero() {
@@ -79,13 +79,13 @@ func (s *People) CreateToken(ctx context.Context, by *identity.Principal, req To
 	for _, r := range req.Roles {
 		data.Roles = append(data.Roles, roleName+"/"+r)
 	}
-	key := record.Key{Kind: tokenName, ID: b.id}
+	key = record.Key{Kind: tokenName, ID: b.id}
 	audit.TrailOf(ctx).Name("create-token", key.String())
-	made, err := s.kernel.Write(ctx, acting(by), kernel.Change{Op: record.Create, Key: key, Data: encode(data)})
+	_, err = s.kernel.Write(ctx, acting(by), kernel.Change{Op: record.Create, Key: key, Data: encode(data)})
 	if err != nil {
-		return "", record.Record{}, err
+		return "", key, err
 	}
-	return b.token(), made[0], nil
+	return b.token(), key, nil
 }
 
 func (s *People) checkToken(req *TokenRequest) error {
@@ -133,35 +133,43 @@ func (s *People) Token(ctx context.Context, secret string) (*identity.Principal,
 	}
 	e := s.cache.get(b.id)
 	if e == nil {
-		gen := s.cache.generation()
-		var data token
-		rec, err := s.load(ctx, record.Key{Kind: tokenName, ID: b.id}, &data)
-		if errs.Is(err, errs.NotFound) {
-			return nil, noToken()
-		}
-		if err != nil {
+		var err error
+		if e, err = s.openToken(ctx, b.id, &b); err != nil {
 			return nil, err
-		}
-		if rec.State != active {
-			return nil, noToken()
-		}
-		roles, err := s.withIncluded(ctx, ids(data.Roles))
-		if err != nil {
-			return nil, err
-		}
-		e = &entry{hash: data.Hash, expires: data.Expires, principal: &identity.Principal{
-			Type: identity.Service, ID: rec.Key.String(), Name: data.Name, Roles: roles, Purpose: data.Purpose,
-			Scopes: slices.Clone(data.Scopes), Session: rec.ID,
-		}}
-		if e.principal.Scopes == nil {
-			e.principal.Scopes = []string{}
-		}
-		if b.is(e.hash) {
-			s.cache.put(b.id, e, gen)
 		}
 	}
-	if e.user != "" || !b.is(e.hash) || !e.expires.IsZero() && !s.clock.Now().Before(e.expires) {
+	if e.user != "" || !b.is(e.hash) || !e.holds(s.clock.Now()) {
 		return nil, noToken()
 	}
 	return e.principal, nil
+}
+
+// openToken builds the entry of a token from its record. b, where given, must
+// hold its secret.
+func (s *People) openToken(ctx context.Context, id string, b *bearer) (*entry, error) {
+	gen := s.cache.generation()
+	var data token
+	rec, err := s.load(ctx, record.Key{Kind: tokenName, ID: id}, &data)
+	if errs.Is(err, errs.NotFound) {
+		return nil, noToken()
+	}
+	if err != nil {
+		return nil, err
+	}
+	if rec.State != active || b != nil && !b.is(data.Hash) {
+		return nil, noToken()
+	}
+	roles, err := s.withIncluded(ctx, ids(data.Roles))
+	if err != nil {
+		return nil, err
+	}
+	scopes := slices.Clone(data.Scopes)
+	if scopes == nil {
+		scopes = []string{} // nil would not limit it
+	}
+	e := &entry{hash: data.Hash, expires: data.Expires, principal: &identity.Principal{
+		Type: identity.Service, ID: rec.Key.String(), Name: data.Name, Roles: roles, Purpose: data.Purpose, Scopes: scopes, Session: rec.ID,
+	}}
+	s.cache.put(id, e, gen)
+	return e, nil
 }
