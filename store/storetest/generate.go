@@ -68,7 +68,7 @@ func (g *generator) draft() Draft {
 		d.Place.Subject = person(fmt.Sprint("p", g.IntN(5)))
 	}
 	if g.chance(3) {
-		d.Next = time.UnixMilli(int64(g.IntN(20)))
+		d.Next = time.UnixMilli(1 + int64(g.IntN(20)))
 	}
 	return d
 }
