@@ -1,0 +1,41 @@
+import { createRouter, createWebHistory, type RouteLocationNormalized } from 'vue-router'
+import { isFounder, mustChangePassword, user } from './model/session'
+import type { Key } from './words'
+
+declare module 'vue-router' {
+  interface RouteMeta {
+    /** Shown without the shell, to people who are not signed in. */
+    bare?: boolean
+    /** Title of the browser's tab; pages of records set their own. */
+    title?: Key
+  }
+}
+
+/** Paths follow the REST door: what is at /api/loans/17 is shown at /loans/17. */
+export const router = createRouter({
+  history: createWebHistory(),
+  routes: [
+    { path: '/sign-in', name: 'sign-in', component: () => import('./pages/SignIn.vue'), meta: { bare: true, title: 'signIn.title' } },
+    { path: '/start', name: 'start', component: () => import('./pages/FirstStart.vue'), meta: { bare: true, title: 'start.title' } },
+    { path: '/', name: 'home', component: () => import('./pages/Home.vue'), meta: { title: 'home.title' } },
+    { path: '/my-tasks', name: 'my-tasks', component: () => import('./pages/MyTasks.vue'), meta: { title: 'tasks.title' } },
+    { path: '/catalogue', name: 'catalogue', component: () => import('./pages/Catalogue.vue'), meta: { title: 'catalogue.title' } },
+    { path: '/audits', name: 'audits', component: () => import('./pages/Audit.vue'), meta: { title: 'audit.title' } },
+    { path: '/:plural', name: 'list', component: () => import('./pages/RecordList.vue') },
+    { path: '/:plural/new', name: 'new', component: () => import('./pages/RecordForm.vue') },
+    { path: '/:plural/diagram', name: 'diagram', component: () => import('./pages/Diagram.vue') },
+    { path: '/:plural/:id', name: 'record', component: () => import('./pages/RecordDetail.vue') },
+    { path: '/:plural/:id/edit', name: 'edit', component: () => import('./pages/RecordForm.vue') },
+    { path: '/:plural/:id/timeline', name: 'timeline', component: () => import('./pages/RecordTimeline.vue') },
+    { path: '/:rest(.*)*', name: 'nowhere', component: () => import('./pages/Nowhere.vue'), meta: { title: 'nowhere.title' } },
+  ],
+})
+
+router.beforeEach((to: RouteLocationNormalized) => {
+  if (to.name === 'sign-in') return true
+  if (!user.value) return { name: 'sign-in', query: to.path === '/' ? {} : { next: to.fullPath } }
+  // Until the password is the person's own and the house has its administrators nothing else is open.
+  if ((mustChangePassword.value || isFounder.value) && to.name !== 'start') return { name: 'start' }
+  if (to.name === 'start' && !mustChangePassword.value && !isFounder.value) return { name: 'home' }
+  return true
+})

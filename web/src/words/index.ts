@@ -1,0 +1,40 @@
+import { ref } from 'vue'
+import type { Lang, Text } from '../api/types'
+import { en } from './en'
+import { zh, type Key } from './zh'
+
+export type { Key }
+
+const remembered = 'zhiwei.lang'
+
+function first(): Lang {
+  const kept = localStorage.getItem(remembered)
+  return kept === 'en' || kept === 'zh' ? kept : 'zh'
+}
+
+/** The language of the page; Chinese until somebody chooses otherwise. */
+export const lang = ref<Lang>(first())
+
+export function setLang(next: Lang): void {
+  lang.value = next
+  localStorage.setItem(remembered, next)
+  document.documentElement.lang = next === 'zh' ? 'zh-CN' : 'en'
+}
+
+/** The BCP 47 tag for formatting numbers and dates. */
+export function locale(): string {
+  return lang.value === 'zh' ? 'zh-CN' : 'en-GB'
+}
+
+/** A sentence of the shell; {name} is replaced by params.name. */
+export function t(key: Key, params?: Record<string, string | number>): string {
+  const sentence = (lang.value === 'zh' ? zh : en)[key]
+  if (!params) return sentence
+  return sentence.replace(/\{(\w+)\}/g, (whole, name: string) => String(params[name] ?? whole))
+}
+
+/** A declared text in the language of the page, in the other one where it lacks. */
+export function say(text: Text | undefined | null): string {
+  if (!text) return ''
+  return (lang.value === 'zh' ? text.zh || text.en : text.en || text.zh) || ''
+}

@@ -1,0 +1,44 @@
+import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { en } from './en'
+import { zh } from './zh'
+
+function sources(dir: string): string[] {
+  return readdirSync(dir).flatMap((name) => {
+    const path = join(dir, name)
+    if (statSync(path).isDirectory()) return sources(path)
+    return /\.(vue|ts)$/.test(name) && !/\.test\.ts$/.test(name) && !path.includes('words/') ? [path] : []
+  })
+}
+
+const places = (s: string) => [...s.matchAll(/\{(\w+)\}/g)].map((m) => m[1]).sort()
+
+describe('words', () => {
+  it('has every sentence in both languages', () => {
+    expect(Object.keys(en).sort()).toEqual(Object.keys(zh).sort())
+    for (const [key, text] of Object.entries({ ...zh, ...en })) expect(text.trim(), key).not.toBe('')
+  })
+
+  it('fills the same places in both languages', () => {
+    for (const key of Object.keys(zh) as (keyof typeof zh)[]) expect(places(en[key]), key).toEqual(places(zh[key]))
+  })
+
+  it('says nothing that no page uses', () => {
+    const all = sources('src')
+      .map((f) => readFileSync(f, 'utf8'))
+      .join('\n')
+    for (const key of Object.keys(zh)) expect(all.includes(`'${key}'`), key).toBe(true)
+  })
+
+  it('leaves no Chinese in the pages themselves', () => {
+    for (const file of sources('src')) {
+      if (/initials\.ts$|names\.ts$|App\.vue$/.test(file)) continue
+      const text = readFileSync(file, 'utf8')
+        .replace(/\/\*[\s\S]*?\*\//g, '')
+        .replace(/\/\/.*$/gm, '')
+        .replace(/'中文'/g, '')
+      expect(/\p{Script=Han}/u.exec(text)?.[0] ?? '', file).toBe('')
+    }
+  })
+})
