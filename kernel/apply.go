@@ -283,6 +283,14 @@ func (t *Txn) say(pr *Prepared, verb *kind.Verb, next *record.Record, before, do
 		}
 	}
 	next.Mark.Verb = verb.Name
+	if verb.HandOver {
+		to, _ := pr.change.Evidence["site"].(string)
+		if !record.ValidID(to) || to == t.k.site {
+			return *next, errs.E(errs.Invalid, "evidence", "site", "请写明接收的站点。", "Say which site receives it.").At("site")
+		}
+		next.Mark.Site, next.Home = t.k.site, to
+		next.HomeEpoch++
+	}
 	if verb.To != "" {
 		next.Mark.From, next.State = next.State, verb.To
 		next.EnteredAt = next.UpdatedAt

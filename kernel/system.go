@@ -10,6 +10,9 @@ const (
 	CalendarKind = "calendar"
 	TaskKind     = "task"
 	ActionKind   = "action"
+	ClaimKind    = "claim"
+	AnswerKind   = "claim-answer"
+	PeerKind     = "peer"
 )
 
 // RoleSystemAdmin is the administrator of the system (等保 2.0: system, security
@@ -125,6 +128,45 @@ func systemKinds() []kind.Kind {
 				{Name: "lose", Title: T("失联", "Lose"), From: []string{"leased"}, To: "lost", Clock: true},
 			}},
 			View: kind.View{TitleField: "step", Columns: []string{"loop", "about", "step", "state", "updatedAt"}, Filters: []string{"loop", "about", "_state"}, Menu: "ops", Icon: "Operation", Order: 30},
+		},
+		{
+			Name: ClaimKind, Plural: "claims", App: "kernel", Title: T("异地申报", "Claim"),
+			Help: T("不在保管站点的人所做的动作，等保管站点执行或拒绝。", "A verb said away from the record's home; the home applies or refuses it."),
+			Fields: []kind.Field{
+				{Name: "about", Type: kind.Ref, Title: T("关于", "About"), Required: true},
+				{Name: "verb", Type: kind.String, Title: T("动作", "Verb"), Required: true},
+				{Name: "state", Type: kind.String, Title: T("当时的状态", "State it was said in")},
+				{Name: "epoch", Type: kind.Int, Title: T("保管纪元", "Home epoch"), Required: true},
+				{Name: "evidence", Type: kind.Any, Title: T("凭据", "Evidence")},
+				{Name: "data", Type: kind.Any, Title: T("内容", "Data")},
+				{Name: "late", Type: kind.Bool, Title: T("旧纪元下的写入", "Written under an old epoch")},
+			},
+			Search: []kind.Param{{Name: "about", Type: kind.ReferenceParam, Path: "about"}, {Name: "verb", Type: kind.TokenParam, Path: "verb"}},
+			Access: []kind.Grant{{Role: RoleSystemAdmin, Can: []string{"read", "history"}}, {Role: "*", Can: []string{"read"}, When: kind.Own}},
+			Place:  kind.Place{Owner: "@creator"},
+			View:   kind.View{TitleField: "verb", Columns: []string{"about", "verb", "state", "createdAt"}, Filters: []string{"about", "verb"}, Menu: "system", Icon: "Promotion", Order: 60},
+		},
+		{
+			Name: AnswerKind, Plural: "claim-answers", App: "kernel", Title: T("申报答复", "Answer to a claim"),
+			Help: T("保管站点对申报的答复。", "What the home did with a claim."),
+			Fields: []kind.Field{
+				{Name: "claim", Type: kind.Ref, To: []string{ClaimKind}, Title: T("申报", "Claim"), Required: true},
+				{Name: "applied", Type: kind.Bool, Title: T("已执行", "Applied"), Required: true},
+				{Name: "why", Type: kind.Markdown, Title: T("拒绝原因", "Why not")},
+			},
+			Search: []kind.Param{{Name: "claim", Type: kind.ReferenceParam, Path: "claim", To: []string{ClaimKind}}, {Name: "applied", Type: kind.TokenParam, Path: "applied"}},
+			Access: []kind.Grant{{Role: RoleSystemAdmin, Can: []string{"read", "history"}}},
+			View:   kind.View{Columns: []string{"claim", "applied", "createdAt"}},
+		},
+		{
+			Name: PeerKind, Plural: "peers", App: "kernel", Title: T("对端站点", "Peer site"),
+			Help: T("已从哪个站点收到哪里。", "How far another site's feed has been applied here."),
+			Fields: []kind.Field{
+				{Name: "epoch", Type: kind.Int, Title: T("纪元", "Epoch"), Required: true},
+				{Name: "seq", Type: kind.Int, Title: T("序号", "Position"), Required: true},
+			},
+			Access: []kind.Grant{{Role: RoleSystemAdmin, Can: []string{"read"}}},
+			View:   kind.View{Columns: []string{"epoch", "seq", "updatedAt"}, Menu: "system", Icon: "Connection", Order: 50},
 		},
 	}
 }

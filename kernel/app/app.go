@@ -173,6 +173,7 @@ func (h *House) Start(ctx context.Context, owner string, host func(app string) *
 		k, log = hs.Kernel, hs.Log
 	}
 	h.runner = loop.NewRunner(k, owner, log)
+	h.loops = append(h.loops, loop.Claims())
 	if c, needed := loop.Clock(k); needed {
 		h.loops = append(h.loops, c)
 	}

@@ -216,6 +216,7 @@ type Verb struct {
 	Primary  bool              `json:"primary,omitempty"`  // the one main action of the page
 	Confirm  bool              `json:"confirm,omitempty"`  // ask before
 	Undo     string            `json:"undo,omitempty"`     // the verb that compensates this one
+	HandOver bool              `json:"handOver,omitempty"` // custody moves to the site named by the evidence "site"; only that site writes the record afterwards
 	Clock    bool              `json:"clock,omitempty"`    // said by the clock or a loop only, never by people
 }
 

@@ -63,6 +63,9 @@ func Validate(k *kind.Kind) error {
 		if v.To != "" && l.State(v.To) == nil {
 			return bad("verb %q leads to unknown state %q", v.Name, v.To)
 		}
+		if v.HandOver && !slices.ContainsFunc(v.Evidence, func(e kind.Evidence) bool { return e.Name == "site" && e.Required }) {
+			return bad("verb %q hands over and must ask for the evidence site", v.Name)
+		}
 		for _, g := range v.Guards {
 			if _, err := expr.Compile(g.If); err != nil {
 				return err

@@ -105,6 +105,7 @@ type Mark struct {
 	By       string         `json:"by"`                 // principal id
 	ByName   string         `json:"byName,omitempty"`   // as it was shown at the time
 	Behalf   string         `json:"behalf,omitempty"`   // person behind a loop or a lent account
+	Site     string         `json:"site,omitempty"`     // the site that wrote the version, where that is not its home: a hand-over, an adoption
 	Evidence map[string]any `json:"evidence,omitempty"` // where, device, bar code, reason …
 	Paused   time.Duration  `json:"paused,omitempty"`   // calendar time State's clock has stood still so far
 }
