@@ -190,11 +190,12 @@ func (g *Gate) serve(rt Route, w http.ResponseWriter, r *http.Request) {
 		if v == http.ErrAbortHandler { //nolint:errorlint // the sentinel itself is panicked
 			panic(v)
 		}
-		g.o.Log.Error("a handler panicked", "route", rt.Method+" "+rt.Pattern, "request", identity.RequestOf(ctx).ID, "panic", v, "stack", string(debug.Stack()))
+		err := errs.Wrap(rt.Method, rt.Pattern, fmt.Errorf("panic: %v\n%s", v, debug.Stack()))
 		if aw.begun {
+			g.o.Log.Error("a handler panicked", "request", identity.RequestOf(ctx).ID, "error", err)
 			panic(http.ErrAbortHandler) // half an answer must not look whole
 		}
-		aw.refuse(errs.E(errs.Internal, rt.Method, rt.Pattern, "系统内部出错，已记入日志；请稍后重试或联系信息科。", "Something failed inside the system and was logged; try again later or call the information department."))
+		aw.refuse(err)
 	}()
 	if err := g.admit(rt, aw); err != nil {
 		aw.refuse(err)
@@ -207,6 +208,9 @@ func (g *Gate) serve(rt Route, w http.ResponseWriter, r *http.Request) {
 	}
 	aw.request.Body = bounded
 	if err := rt.Handle(aw, aw.request, aw.who); err != nil {
+		if aw.broken {
+			return // 503 has been sent whole in its place
+		}
 		if aw.begun {
 			g.o.Log.Warn("an answer broke off", "route", rt.Method+" "+rt.Pattern, "request", identity.RequestOf(ctx).ID, "error", err)
 			panic(http.ErrAbortHandler)

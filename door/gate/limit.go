@@ -18,6 +18,7 @@ type Limiter struct {
 
 	mu      sync.Mutex
 	buckets map[string]bucket
+	swept   time.Time // when full buckets were last looked for
 }
 
 type bucket struct {
@@ -41,7 +42,10 @@ func (l *Limiter) Allow(key string) (wait time.Duration, ok bool) {
 	now := l.clock.Now()
 	b, known := l.buckets[key]
 	if !known {
-		if len(l.buckets) >= maxKeys {
+		// No bucket fills again sooner than burst intervals: sweeping more often would
+		// find little, and cost much just when somebody invents keys.
+		if len(l.buckets) >= maxKeys && now.Sub(l.swept) >= time.Duration(l.burst)*l.every {
+			l.swept = now
 			l.sweep(now)
 		}
 		if len(l.buckets) >= maxKeys {

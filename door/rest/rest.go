@@ -13,6 +13,7 @@ import (
 	"crypto/cipher"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"zhiwei/domain/people"
@@ -108,6 +109,9 @@ func (d *Door) Routes() []gate.Route {
 		{Method: http.MethodGet, Pattern: "/api/openapi.json", Permission: gate.SignedIn, Handle: d.openAPI, Quiet: true},
 		{Method: http.MethodPost, Pattern: "/api/blobs", Permission: gate.SignedIn, Handle: d.putBlob, Action: "upload"},
 	}
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
+		routes = append(routes, gate.Route{Method: method, Pattern: "/api/", Permission: gate.SignedIn, Handle: nothingHere})
+	}
 	taken := map[string]bool{}
 	for _, rt := range routes {
 		taken[rt.Method+" "+rt.Pattern] = true
@@ -120,6 +124,25 @@ func (d *Door) Routes() []gate.Route {
 		}
 	}
 	return routes
+}
+
+// nothingHere answers every path under /api that nobody declared.
+func nothingHere(_ http.ResponseWriter, r *http.Request, _ *identity.Principal) error {
+	return errs.NotFoundf("rest", "%s", r.URL.Path)
+}
+
+// noSuchVerb names the verbs that can be said on records of the kind.
+func noSuchVerb(k *kind.Kind, _ http.ResponseWriter, r *http.Request, _ *identity.Principal) error {
+	var names []string
+	if k.Lifecycle != nil {
+		for i := range k.Lifecycle.Verbs {
+			if v := &k.Lifecycle.Verbs[i]; !v.Clock {
+				names = append(names, v.Name)
+			}
+		}
+	}
+	verb := r.PathValue("verb")
+	return invalid(verb, k.Title.In("zh")+"没有动作 "+verb+"；可用："+strings.Join(names, "、")+"。", "There is no verb "+verb+" on "+k.Title.In("en")+"; there are "+strings.Join(names, ", ")+".")
 }
 
 // smallBody bounds bodies that hold a few short texts, in bytes.
@@ -145,6 +168,7 @@ func (d *Door) kindRoutes(k *kind.Kind) []gate.Route {
 		{Method: http.MethodGet, Pattern: base + "/{id}/timeline", Permission: gate.Can(k.Name, "read"), Handle: of(d.timeline), Action: "history"},
 		{Method: http.MethodGet, Pattern: base + "/{id}/referring", Permission: gate.Can(k.Name, "read"), Handle: of(d.referring), Action: "search"},
 		{Method: http.MethodGet, Pattern: base + "/{id}/blobs/{address}", Permission: gate.Can(k.Name, "read"), Handle: of(d.getBlob), Within: exportWithin},
+		{Method: http.MethodPost, Pattern: base + "/{id}/do/{verb}", Permission: gate.Can(k.Name, "read"), Handle: of(noSuchVerb), Body: smallBody},
 	}
 	if k.Lifecycle == nil {
 		return routes
