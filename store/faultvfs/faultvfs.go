@@ -161,6 +161,16 @@ func (fs *FS) Unsynced() int {
 	return n
 }
 
+// syncFolder makes the deletions in a folder lasting.
+func (fs *FS) syncFolder(dir string) {
+	for p, f := range fs.files {
+		if f.deleted && filepath.Dir(p) == dir {
+			_ = os.Remove(p) // a real file system that fails here brings it back, as a crash may
+			delete(fs.files, p)
+		}
+	}
+}
+
 // at is the file of a path, made empty where there is none.
 func (fs *FS) at(path string) *file {
 	path = filepath.Clean(path)

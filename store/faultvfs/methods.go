@@ -1,6 +1,7 @@
 package faultvfs
 
 import (
+	"path/filepath"
 	"unsafe"
 
 	"modernc.org/libc"
@@ -103,6 +104,10 @@ func xSync(tls *libc.TLS, p uintptr, flags int32) int32 {
 		if rc != sqlite3.SQLITE_OK {
 			return rc
 		}
+	}
+	if h.folder {
+		h.folder = false
+		h.fs.syncFolder(filepath.Dir(h.file.path))
 	}
 	// The real disk may take its time: what we prove is about ours.
 	return sqlite3.SQLITE_OK

@@ -32,8 +32,9 @@ var (
 
 // handle is one open file of one connection.
 type handle struct {
-	fs   *FS
-	file *file // nil: a temporary one, left to the real file system
+	fs     *FS
+	file   *file // nil: a temporary one, left to the real file system
+	folder bool  // the next sync is of the folder too
 }
 
 // opened is the sqlite3_file we give to SQLite; that of the real file system
@@ -156,6 +157,9 @@ func xOpen(tls *libc.TLS, vfs, name, p uintptr, flags int32, outFlags uintptr) i
 	h := &handle{fs: fs}
 	if name != 0 && flags&ours != 0 {
 		path := libc.GoString(name)
+		// As SQLite's own: the first sync of a journal or log that may be new makes
+		// its name lasting, and with it every deletion in the folder.
+		h.folder = flags&sqlite3.SQLITE_OPEN_CREATE != 0 && flags&sqlite3.SQLITE_OPEN_MAIN_DB == 0
 		known := fs.files[path]
 		h.file = fs.at(path)
 		if known == nil { // not seen by this file system yet: what is on disk is synced
