@@ -1,0 +1,3 @@
+package watch_test
+
+func watchUntilKilled(string, string) {}
