@@ -49,7 +49,9 @@ type house struct {
 	apps   *app.House
 	people *people.Module
 	gate   *gate.Gate
-	began  time.Time
+
+	endFeed context.CancelFunc // ends what the pages are told live
+	began   time.Time
 }
 
 // openHouse opens the stores and the kernel. Nothing runs yet.
@@ -123,11 +125,14 @@ func (h *house) doors(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	routes, err := rest.Routes(ctx, rest.Options{Kernel: h.kernel, People: h.people.People, Apps: h.apps, Version: version, Log: h.log})
+	api, err := rest.New(ctx, rest.Options{Kernel: h.kernel, People: h.people.People, Sections: h.apps.Sections, Version: version, Log: h.log})
 	if err != nil {
 		return err
 	}
-	routes = append(routes, fhir.New(h.kernel, fhir.Options{Version: version}).Routes()...)
+	feeding, stop := context.WithCancel(context.WithoutCancel(ctx))
+	h.endFeed = stop
+	go api.Run(feeding)
+	routes := append(api.Routes(), fhir.New(h.kernel, fhir.Options{Version: version}).Routes()...)
 	if h.series != nil {
 		routes = append(routes, prometheus.Routes(prometheus.Options{Series: h.series, Clock: h.kernel.Clock(), Version: version, Own: h.metrics})...)
 	}
@@ -155,6 +160,9 @@ func (h *house) server(socket bool) *http.Server {
 // close ends what runs, in the order that loses nothing: applications and
 // loops, the kernel's background work, then the stores.
 func (h *house) close(ctx context.Context) {
+	if h.endFeed != nil {
+		h.endFeed()
+	}
 	if h.apps != nil {
 		if err := h.apps.Stop(ctx); err != nil {
 			h.log.Error("stop", "err", err)
