@@ -1,7 +1,7 @@
 import vue from '@vitejs/plugin-vue'
 import { writeFileSync } from 'node:fs'
 import { defineConfig } from 'vitest/config'
-import { precompress } from './precompress'
+import { precompress } from './precompress.ts'
 
 export default defineConfig({
   plugins: [

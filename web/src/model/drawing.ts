@@ -45,7 +45,7 @@ export function draw(cycle: Lifecycle): Drawing {
 
   // Bowed arrows need air above the first row and below the last.
   const bowed = moves.filter((m) => Math.abs((depth.get(m.to) ?? 0) - (depth.get(m.from) ?? 0)) !== 1).length
-  const air = margin + Math.min(4, Math.ceil(bowed / 2)) * bow
+  const air = margin + (bowed > 0 ? Math.min(4, Math.ceil(bowed / 2)) * bow : 0)
   const boxes = new Map<string, Box>()
   columns.forEach((names, column) => {
     const lack = (rows - names.length) / 2

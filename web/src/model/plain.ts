@@ -1,3 +1,5 @@
+import { t } from '../words'
+
 /**
  * One line of text for any JSON value, for values whose shape the page does
  * not know. It recognises the shapes FHIR R4 repeats everywhere (HumanName,
@@ -8,7 +10,7 @@ export function plain(value: unknown): string {
   if (value === null || value === undefined) return ''
   if (typeof value === 'string') return value
   if (typeof value === 'number' || typeof value === 'boolean') return String(value)
-  if (Array.isArray(value)) return value.map(plain).filter(Boolean).join('；')
+  if (Array.isArray(value)) return value.map(plain).filter(Boolean).join(t('say.semicolon'))
   const o = value as Record<string, unknown>
   const text = o.text ?? o.display
   if (typeof text === 'string' && text) return text

@@ -23,7 +23,15 @@ function parse(s: string): Date | null {
 export function exact(s: string): string {
   const date = parse(s)
   if (!date) return s
-  return format('exact', { dateStyle: 'medium', timeStyle: 'medium', hourCycle: 'h23' }).format(date)
+  return format('exact', {
+    year: 'numeric',
+    month: '2-digit',
+    day: '2-digit',
+    hour: '2-digit',
+    minute: '2-digit',
+    second: '2-digit',
+    hourCycle: 'h23',
+  }).format(date)
 }
 
 /** An instant to the minute for tables; the year only where it is not this one. */

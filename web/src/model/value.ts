@@ -20,7 +20,7 @@ export function valueText(field: Field | undefined, value: unknown): string {
   if (isEmpty(value)) return ''
   if (!field) return plain(value)
   if (field.many && Array.isArray(value)) {
-    return value.map((v) => valueText({ ...field, many: false }, v)).join('、')
+    return value.map((v) => valueText({ ...field, many: false }, v)).join(t('say.comma'))
   }
   switch (field.type) {
     case 'int':

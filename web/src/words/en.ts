@@ -5,6 +5,10 @@ export const en: Record<Key, string> = {
   'app.name': 'Zhiwei',
   'app.motto': 'The hospital that looks after itself',
 
+  'say.comma': ', ',
+  'say.semicolon': '; ',
+  'say.colon': ': ',
+
   'action.again': 'Try again',
   'action.cancel': 'Cancel',
   'action.close': 'Close',
@@ -122,6 +126,7 @@ export const en: Record<Key, string> = {
   'list.more': 'More',
 
   'filter.title': 'Filter',
+  'filter.active': 'Filter ({n})',
   'filter.search': 'Search {kind}',
   'filter.searchHint': 'Search',
   'filter.any': 'Any',
@@ -236,6 +241,7 @@ export const en: Record<Key, string> = {
   'diagram.hint': 'The dot is the start, round boxes are ends, dashed moves are made by the clock or the system; boxes tell how many records are there and the time limit.',
   'diagram.pathHint': 'The bold line is the way of this record.',
   'diagram.count': '{n} here',
+  'diagram.atMost': 'limit {limit}',
   'diagram.here': 'is here now',
   'diagram.verbs': 'Verbs',
   'diagram.verb': 'Verb',

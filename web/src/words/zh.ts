@@ -3,6 +3,10 @@ export const zh = {
   'app.name': '治未',
   'app.motto': '上医治未病：医院自己照看好自己',
 
+  'say.comma': '、',
+  'say.semicolon': '；',
+  'say.colon': '：',
+
   'action.again': '重试',
   'action.cancel': '取消',
   'action.close': '关闭',
@@ -119,6 +123,7 @@ export const zh = {
   'list.more': '更多',
 
   'filter.title': '筛选',
+  'filter.active': '筛选（{n}）',
   'filter.search': '搜索{kind}',
   'filter.searchHint': '搜索，可用拼音首字母',
   'filter.any': '不限',
@@ -204,7 +209,7 @@ export const zh = {
   'check.ref': '请从查找结果中选择。',
   'check.json': '不是正确的 JSON，请检查括号与引号。',
 
-  'history.title': '经过',
+  'history.title': '变更记录',
   'history.all': '全部 {n} 步',
   'history.to': '变为',
   'op.create': '建立',
@@ -233,6 +238,7 @@ export const zh = {
   'diagram.hint': '圆点是起点，圆角框是终点，虚线由时钟或系统执行；框内是处在该状态的条数与时限。',
   'diagram.pathHint': '粗线是这条记录走过的路。',
   'diagram.count': '{n} 条',
+  'diagram.atMost': '限 {limit}',
   'diagram.here': '现在在这里',
   'diagram.verbs': '动作',
   'diagram.verb': '动作',
