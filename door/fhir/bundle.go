@@ -11,9 +11,11 @@ import (
 	"zhiwei/domain/clinical"
 	"zhiwei/door/gate"
 	"zhiwei/kernel"
+	"zhiwei/kernel/audit"
 	"zhiwei/kernel/errs"
 	"zhiwei/kernel/identity"
 	"zhiwei/kernel/record"
+	"zhiwei/kernel/search"
 	"zhiwei/kernel/store"
 )
 
@@ -63,43 +65,79 @@ type entryAnswer struct {
 	rec    *record.Record // what was read or written; nil where nothing
 	body   []byte         // of a read: a resource or a searchset
 	err    error
+
+	records int    // read, for the audit
+	about   string // the one person they are about, where there is one
 }
 
-// transaction does all entries or none; reads come last and see what was
-// written (R4 §3.1.0.11.2).
+// transaction does all entries or none. Reads come last, in the same
+// transaction, and see what it wrote (R4 §3.1.0.11.2).
 func (pr processing) transaction(entries []clinical.Entry) ([]entryAnswer, error) {
 	answers := make([]entryAnswer, len(entries))
 	steps := make([]*step, 0, len(entries))
 	places := make([]int, 0, len(entries))
+	var reads []int
 	for i := range entries {
 		s, err := newStep(i, &entries[i], pr.base)
 		if err != nil {
 			return nil, err
 		}
-		if s != nil {
-			steps = append(steps, s)
-			places = append(places, i)
+		if s == nil {
+			reads = append(reads, i)
+			continue
 		}
+		steps = append(steps, s)
+		places = append(places, i)
 	}
-	if len(steps) > 0 {
-		if err := pr.d.commit(pr.ctx, pr.p, steps, commitment{base: pr.base, prio: store.Person, links: true}); err != nil {
-			return nil, err
+	c := commitment{base: pr.base, prio: store.Person, links: true}
+	c.reads = func(t *kernel.Txn) error {
+		for _, i := range reads {
+			if answers[i] = pr.get(entries[i].Request, txnReader{t, pr}); answers[i].err != nil {
+				return errAt(answers[i].err, "Bundle.entry["+strconv.Itoa(i)+"]")
+			}
 		}
+		return nil
+	}
+	if err := pr.d.commit(pr.ctx, pr.p, steps, c); err != nil {
+		return nil, err
+	}
+	trail := audit.TrailOf(pr.ctx)
+	for _, i := range reads {
+		trail.ReadMany(answers[i].about, answers[i].records)
 	}
 	for j, s := range steps {
 		answers[places[j]] = entryAnswer{status: s.outcome, rec: &s.result}
 	}
-	for i := range entries {
-		if isRead(entries[i].Request) {
-			a := pr.get(entries[i].Request)
-			if a.err != nil {
-				return nil, errAt(a.err, "Bundle.entry["+strconv.Itoa(i)+"]")
-			}
-			answers[i] = a
-		}
-	}
 	return answers, nil
 }
+
+// reader reads for an entry of a Bundle: through the kernel, or inside a
+// transaction.
+type reader interface {
+	read(key record.Key) (record.Record, error)
+	search(q search.Query) (search.Page, error)
+}
+
+// kernelReader reads what is committed; the kernel notes it for the audit.
+type kernelReader struct{ processing }
+
+func (r kernelReader) read(key record.Key) (record.Record, error) {
+	return r.d.k.Read(r.ctx, r.p, key)
+}
+
+func (r kernelReader) search(q search.Query) (search.Page, error) {
+	return r.d.k.Search(r.ctx, r.p, q)
+}
+
+// txnReader reads inside a transaction.
+type txnReader struct {
+	t *kernel.Txn
+	processing
+}
+
+func (r txnReader) read(key record.Key) (record.Record, error) { return r.t.Get(key) }
+
+func (r txnReader) search(q search.Query) (search.Page, error) { return r.t.Search(q) }
 
 // batchWorkers is how many entries of a batch are written at a time: enough for
 // the store to merge them into few commits.
@@ -140,7 +178,7 @@ func (pr processing) batch(entries []clinical.Entry) []entryAnswer {
 // alone does one entry of a batch.
 func (pr processing) alone(i int, e *clinical.Entry) entryAnswer {
 	if isRead(e.Request) {
-		return pr.get(e.Request)
+		return pr.get(e.Request, kernelReader{pr})
 	}
 	s, err := newStep(i, e, pr.base)
 	if err == nil {
@@ -225,7 +263,7 @@ func errAt(err error, place string) error {
 }
 
 // get answers a read or a search inside a Bundle.
-func (pr processing) get(req *clinical.Request) entryAnswer {
+func (pr processing) get(req *clinical.Request, from reader) entryAnswer {
 	fail := func(err error) entryAnswer { return entryAnswer{status: statusOf(err), err: err} }
 	path, query, _ := strings.Cut(strings.TrimPrefix(trimBase(req.URL, pr.base), "/"), "?")
 	typ, rest, _ := strings.Cut(path, "/")
@@ -237,7 +275,7 @@ func (pr processing) get(req *clinical.Request) entryAnswer {
 		if err != nil {
 			return fail(err)
 		}
-		page, err := pr.d.k.Search(pr.ctx, pr.p, a.query)
+		page, err := from.search(a.query)
 		if err != nil {
 			return fail(err)
 		}
@@ -245,7 +283,7 @@ func (pr processing) get(req *clinical.Request) entryAnswer {
 		if err != nil {
 			return fail(err)
 		}
-		return entryAnswer{status: http.StatusOK, body: b}
+		return entryAnswer{status: http.StatusOK, body: b, records: len(page.Records)}
 	}
 	if query != "" {
 		return fail(unknownParameter(query))
@@ -263,12 +301,12 @@ func (pr processing) get(req *clinical.Request) entryAnswer {
 		}
 		rec, err = pr.d.k.ReadVersion(pr.ctx, pr.p, l.Key(), v)
 	} else {
-		rec, err = pr.d.k.Read(pr.ctx, pr.p, l.Key())
+		rec, err = from.read(l.Key())
 	}
 	if err != nil {
 		return fail(err)
 	}
-	return entryAnswer{status: http.StatusOK, rec: &rec, body: appendResource(nil, &rec)}
+	return entryAnswer{status: http.StatusOK, rec: &rec, body: appendResource(nil, &rec), records: 1, about: subjectOf(&rec)}
 }
 
 // respond writes the answers in the order of the entries.

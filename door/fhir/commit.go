@@ -53,9 +53,8 @@ type step struct {
 type commitment struct {
 	base  string // URL of the door as the client knows it
 	prio  store.Priority
-	links bool                 // references among the steps and conditional ones are put right
-	newID func(*step) string   // ids of created resources; nil: a UUIDv7 each
-	extra func() kernel.Change // one more change in the same transaction; nil: none
+	links bool                    // references among the steps and conditional ones are put right
+	reads func(*kernel.Txn) error // reads after the writes, in the same transaction; nil: none
 }
 
 // maxRestarts bounds how often a commit begins anew because somebody else
@@ -84,7 +83,7 @@ func (d *Door) try(ctx context.Context, p *identity.Principal, steps []*step, c 
 	if err := l.conditions(steps); err != nil {
 		return false, err
 	}
-	if err := identify(steps, c.newID); err != nil {
+	if err := identify(steps, nil); err != nil {
 		return false, err
 	}
 	if c.links {
@@ -104,13 +103,6 @@ func (d *Door) try(ctx context.Context, p *identity.Principal, steps []*step, c 
 			keys = append(keys, s.prepared.Keys()...)
 		}
 	}
-	var more *kernel.Prepared
-	if c.extra != nil {
-		if more, err = d.k.Prepare(ctx, p, c.extra()); err != nil {
-			return false, err
-		}
-		keys = append(keys, more.Keys()...)
-	}
 	err = d.k.Transact(ctx, p, c.prio, keys, func(t *kernel.Txn) error {
 		var err error
 		if again, err = d.changed(t, steps, c.base); again || err != nil {
@@ -119,10 +111,8 @@ func (d *Door) try(ctx context.Context, p *identity.Principal, steps []*step, c 
 		if err := applyAll(t, steps); err != nil {
 			return err
 		}
-		if more != nil {
-			if _, err := t.Apply(more); err != nil {
-				return err
-			}
+		if c.reads != nil {
+			return c.reads(t)
 		}
 		return nil
 	})

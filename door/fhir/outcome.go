@@ -11,7 +11,7 @@ import (
 )
 
 // statusError gives an error a status of HTTP that its kind does not tell: 406,
-// 410, 412, 415, 422.
+// 410, 412, 415.
 type statusError struct {
 	status int
 	err    error
@@ -24,11 +24,9 @@ func (e *statusError) Unwrap() error { return e.err }
 func withStatus(status int, err error) error { return &statusError{status, err} }
 
 // statusOf maps an error to HTTP. What was deleted is 410; another version than
-// the one in If-Match is 412; a reference to what is not there is a rule the
-// resource breaks, 422.
+// the one in If-Match is 412.
 func statusOf(err error) int {
 	var s *statusError
-	var e *errs.Error
 	switch {
 	case errors.As(err, &s):
 		return s.status
@@ -36,8 +34,6 @@ func statusOf(err error) int {
 		return http.StatusGone
 	case errs.Is(err, errs.Conflict) && errs.PathOf(err) == "version":
 		return http.StatusPreconditionFailed
-	case errs.Is(err, errs.Conflict) && errors.As(err, &e) && e.Op == "reference":
-		return http.StatusUnprocessableEntity
 	}
 	return gate.Status(err)
 }
@@ -82,8 +78,6 @@ func outcomeOf(err error, lang string) operationOutcome {
 	switch {
 	case status == http.StatusGone:
 		i.Code = "deleted"
-	case status == http.StatusUnprocessableEntity:
-		i.Code = "business-rule"
 	case status == http.StatusPreconditionFailed && errs.Is(err, errs.Invalid):
 		i.Code = "multiple-matches"
 	case status == http.StatusNotAcceptable || status == http.StatusUnsupportedMediaType:
