@@ -11,7 +11,7 @@ packages=(
 	python3         # its standard library
 	sqlite3         # looks into a data folder from outside
 	gcc libc6-dev   # the race detector
-	git procps
+	git curl procps
 )
 
 missing=()
