@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"zhiwei/kernel"
+	"zhiwei/kernel/audit"
 	"zhiwei/kernel/errs"
 	"zhiwei/kernel/identity"
 	"zhiwei/kernel/record"
@@ -204,21 +205,10 @@ func (s *People) SignOut(ctx context.Context, p *identity.Principal) error {
 	if p.Type != identity.User || p.Session == "" {
 		return nil
 	}
-	return s.end(ctx, p, p.Session)
-}
-
-func (s *People) end(ctx context.Context, by *identity.Principal, ids ...string) error {
-	var changes []kernel.Change
-	for _, id := range ids {
-		changes = append(changes, kernel.Change{Op: record.Verb, Key: record.Key{Kind: sessionName, ID: id}, Expect: kernel.AnyVersion, Verb: "end"})
-	}
-	if len(changes) == 0 {
-		return nil
-	}
-	_, err := s.kernel.Write(ctx, acting(by), changes...)
-	for _, id := range ids {
-		s.cache.changed(record.Key{Kind: sessionName, ID: id})
-	}
+	key := record.Key{Kind: sessionName, ID: p.Session}
+	audit.TrailOf(ctx).Name("sign-out", p.ID)
+	_, err := s.kernel.Write(ctx, acting(p), kernel.Change{Op: record.Verb, Key: key, Expect: kernel.AnyVersion, Verb: "end"})
+	s.forget(key)
 	return err
 }
 
