@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -79,7 +80,7 @@ func (d *Door) commit(ctx context.Context, p *identity.Principal, steps []*step,
 // try is one attempt of commit; again tells that the criteria match otherwise
 // than they did and nothing was written.
 func (d *Door) try(ctx context.Context, p *identity.Principal, steps []*step, c commitment) (again bool, err error) {
-	l := &linker{d: d, ctx: ctx, p: p, base: c.base, searched: map[string][]record.Key{}}
+	l := &linker{d: d, ctx: ctx, p: p, base: c.base, note: c.links, searched: map[string][]record.Key{}}
 	if err := l.conditions(steps); err != nil {
 		return false, err
 	}
@@ -97,6 +98,12 @@ func (d *Door) try(ctx context.Context, p *identity.Principal, steps []*step, c 
 	if err := d.prepare(ctx, p, steps); err != nil {
 		return false, err
 	}
+	// What is referred to is written first, where that is possible: whoever sees
+	// only some records may refer to those that are there.
+	order := steps
+	if c.links {
+		order = slices.Concat(inPieces(steps, len(steps))...)
+	}
 	var keys []record.Key
 	for _, s := range steps {
 		if s.prepared != nil {
@@ -108,7 +115,7 @@ func (d *Door) try(ctx context.Context, p *identity.Principal, steps []*step, c 
 		if again, err = d.changed(t, steps, c.base); again || err != nil {
 			return err
 		}
-		if err := applyAll(t, steps); err != nil {
+		if err := applyAll(t, order); err != nil {
 			return err
 		}
 		if c.reads != nil {
@@ -403,6 +410,7 @@ func (l *linker) rewrite(s *step) ([]byte, error) {
 	if s.raw == nil || !l.note && (s.same != nil || s.method == http.MethodPost && s.found) {
 		return s.raw, nil // it is not going to be written
 	}
+	s.links = nil
 	var failure error
 	home := "" // the server the resource comes from, where its fullUrl says so
 	if suffix := "/" + s.typ + "/"; strings.HasPrefix(s.fullURL, "http") {

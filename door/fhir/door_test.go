@@ -669,6 +669,10 @@ func TestTreating(t *testing.T) {
 		t.Errorf("wrote about a patient he does not treat: %s", a.raw)
 	}
 	s.askAt(bob, "DELETE", "/fhir/Observation/o-mine", nil).want(t, 403)
+	// In a transaction what is referred to may come after what refers to it.
+	s.askAt(bob, "POST", "/fhir", `{"resourceType":"Bundle","type":"transaction","entry":[
+		{"fullUrl":"urn:uuid:0b7ae5a2-1b4e-4bc2-8f5d-6f8c4a7c0001","resource":{"resourceType":"Observation","status":"final","code":{"text":"x"},"subject":{"reference":"urn:uuid:0b7ae5a2-1b4e-4bc2-8f5d-6f8c4a7c0002"}},"request":{"method":"POST","url":"Observation"}},
+		{"fullUrl":"urn:uuid:0b7ae5a2-1b4e-4bc2-8f5d-6f8c4a7c0002","resource":{"resourceType":"Patient"},"request":{"method":"POST","url":"Patient"}}]}`).want(t, 200)
 	s.askAt(bob, "PUT", "/fhir/Patient/other", patient("other", "X", "Y", "1980")).want(t, 404)
 }
 
