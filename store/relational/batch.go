@@ -47,11 +47,9 @@ func (s *Store) commit(jobs []*job) {
 		}
 		again := err == ErrStale || s.db.Fault(err) == Again || s.db.Fault(err) == Gone && n <= 2
 		if again && n < attempts {
-			pause, stop := s.clock.After(time.Duration(float64(int(1)<<n) * (0.5 + rand.Float64()) * float64(4*time.Millisecond)))
-			if s.db.Fault(err) != Gone && err != ErrStale {
-				<-pause
+			if err != ErrStale {
+				backoff(n)
 			}
-			stop()
 			continue
 		}
 		if len(jobs) == 1 || s.db.Fault(err) == Full || s.db.Fault(err) == Gone {
@@ -65,6 +63,12 @@ func (s *Store) commit(jobs []*job) {
 		}
 		return
 	}
+}
+
+// backoff waits for a database to come to itself, by its time and not by the
+// store's clock: some milliseconds, doubling, with jitter.
+func backoff(n int) {
+	<-time.After(time.Duration(float64(int(1)<<n) * (0.5 + rand.Float64()) * float64(4*time.Millisecond)))
 }
 
 func subject(j *job) string {

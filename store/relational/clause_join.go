@@ -298,7 +298,7 @@ func (c *compiler) records(kindName string, where []search.Clause, r string) (re
 		return out, nil
 	}
 	out.kind = id
-	out.seen, out.all = c.s.visible(p, r)
+	out.seen, out.all = lookup(c.word).visible(p, r)
 	return out, nil
 }
 

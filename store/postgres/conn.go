@@ -1,0 +1,183 @@
+package postgres
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/jackc/pgx/v5"
+
+	"zhiwei/store/relational"
+)
+
+// conn is one connection; pgx keeps its prepared statements.
+type conn struct{ c *pgx.Conn }
+
+// numbered holds statements with their question marks numbered.
+var numbered sync.Map
+
+// number writes the placeholders as PostgreSQL wants them. Texts of ours hold
+// no question mark.
+func number(query string) string {
+	if s, ok := numbered.Load(query); ok {
+		return s.(string)
+	}
+	var b strings.Builder
+	n := 0
+	for _, r := range query {
+		if r == '?' {
+			n++
+			b.WriteByte('$')
+			b.WriteString(strconv.Itoa(n))
+			continue
+		}
+		b.WriteRune(r)
+	}
+	s := b.String()
+	if n < 64 { // long lists come in few shapes each, but in many queries
+		numbered.Store(query, s)
+	}
+	return s
+}
+
+// Exec implements relational.Conn.
+func (c conn) Exec(ctx context.Context, query string, args ...any) (int64, error) {
+	tag, err := c.c.Exec(ctx, number(query), args...)
+	return tag.RowsAffected(), err
+}
+
+// Query implements relational.Conn.
+func (c conn) Query(ctx context.Context, query string, args []any, each func(relational.Row) error) error {
+	rows, err := c.c.Query(ctx, number(query), args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := each(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// tx is the write transaction. Queued statements travel together at Flush.
+type tx struct {
+	conn
+	open  bool
+	batch *pgx.Batch
+	wants []int64
+}
+
+var _ relational.Tx = (*tx)(nil)
+
+// Queue implements relational.Tx.
+func (t *tx) Queue(want int64, query string, args ...any) {
+	t.batch.Queue(number(query), args...)
+	t.wants = append(t.wants, want)
+}
+
+var inserts = map[*relational.Table]string{}
+
+var arrays = [...]string{relational.Int: "bigint[]", relational.Real: "double precision[]", relational.Text: "text[]", relational.Bytes: "bytea[]"}
+
+func init() {
+	for _, t := range relational.Tables {
+		var from []string
+		for i, c := range t.Types {
+			from = append(from, "$"+strconv.Itoa(i+1)+"::"+arrays[c])
+		}
+		inserts[t] = "INSERT INTO " + t.Name + " (" + strings.Join(t.Columns, ", ") + ") SELECT * FROM unnest(" + strings.Join(from, ", ") + ")"
+	}
+}
+
+// Insert implements relational.Tx: one statement, one array a column.
+func (t *tx) Insert(table *relational.Table, vals []any) {
+	n := len(table.Columns)
+	args := make([]any, n)
+	for i, typ := range table.Types {
+		switch typ {
+		case relational.Int:
+			args[i] = column[int64](vals, i, n)
+		case relational.Real:
+			args[i] = column[float64](vals, i, n)
+		case relational.Text:
+			args[i] = column[string](vals, i, n)
+		case relational.Bytes:
+			args[i] = column[[]byte](vals, i, n)
+		}
+	}
+	t.batch.Queue(inserts[table], args...)
+	t.wants = append(t.wants, -1)
+}
+
+func column[T any](vals []any, i, n int) []T {
+	out := make([]T, 0, len(vals)/n)
+	for ; i < len(vals); i += n {
+		out = append(out, vals[i].(T))
+	}
+	return out
+}
+
+// Flush implements relational.Tx.
+func (t *tx) Flush(ctx context.Context) error {
+	if len(t.wants) == 0 {
+		return nil
+	}
+	batch, wants := t.batch, t.wants
+	t.batch, t.wants = new(pgx.Batch), nil
+	results := t.c.SendBatch(ctx, batch)
+	var first error
+	for _, want := range wants {
+		tag, err := results.Exec()
+		if err == nil && want >= 0 && tag.RowsAffected() != want {
+			err = relational.ErrStale
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	if err := results.Close(); first == nil {
+		first = err
+	}
+	return first
+}
+
+// Exec flushes first.
+func (t *tx) Exec(ctx context.Context, query string, args ...any) (int64, error) {
+	if err := t.Flush(ctx); err != nil {
+		return 0, err
+	}
+	return t.conn.Exec(ctx, query, args...)
+}
+
+// Query flushes first.
+func (t *tx) Query(ctx context.Context, query string, args []any, each func(relational.Row) error) error {
+	if err := t.Flush(ctx); err != nil {
+		return err
+	}
+	return t.conn.Query(ctx, query, args, each)
+}
+
+// Commit implements relational.Tx.
+func (t *tx) Commit(ctx context.Context) error {
+	if err := t.Flush(ctx); err != nil {
+		return err
+	}
+	_, err := t.c.Exec(ctx, "COMMIT")
+	if err == nil {
+		t.open = false
+	}
+	return err
+}
+
+// Rollback implements relational.Tx.
+func (t *tx) Rollback() {
+	if t.open && !t.c.IsClosed() {
+		t.open = false
+		if _, err := t.c.Exec(context.Background(), "ROLLBACK"); err != nil {
+			_ = t.c.Close(context.Background()) // the next batch connects anew
+		}
+	}
+}
