@@ -62,7 +62,10 @@ func (a *App) Register(r *app.Registrar) error {
 	r.Kind(engine.Incident())
 	r.Loop(loop.Loop{
 		Name: loopName, Title: kind.T("看护服务：检查、诊断、恢复、验证，不行就叫人", "Watch services: check, diagnose, heal, verify, else call a person"),
-		Watch: []loop.Watch{{Kind: serviceKind}}, Look: a.look,
+		// All states by name: a watch on any state is not listed anew after a restart,
+		// and a sensor lives no longer than its process.
+		Watch:   []loop.Watch{{Kind: serviceKind, States: []string{engine.Unknown, engine.Up, engine.Down, engine.Healing, engine.Failed, engine.Retired}}},
+		Look:    a.look,
 		Workers: 8, PerSecond: 500, // looks are short; only ending a stubborn program takes seconds
 		Every: time.Minute, // a look that was lost costs a minute at most
 	})

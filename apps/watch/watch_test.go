@@ -244,9 +244,9 @@ func TestRestartAdoptsWhatRuns(t *testing.T) {
 	back.until("watched again", func() bool { return back.state("emr") == "up" })
 }
 
-// fast is a clock that runs a hundred times as fast, so that rules of minutes
-// are seen at work.
-func fast(t *testing.T) *clock.Manual {
+// fast is a clock that runs so many times as fast as the machine's, so that rules
+// of minutes are seen at work.
+func fast(t *testing.T, times int) *clock.Manual {
 	m := clock.NewManual(time.Date(2026, 3, 2, 1, 0, 0, 0, time.UTC))
 	tick := time.NewTicker(time.Millisecond)
 	done := make(chan struct{})
@@ -254,7 +254,7 @@ func fast(t *testing.T) *clock.Manual {
 		for {
 			select {
 			case <-tick.C:
-				m.Move(100 * time.Millisecond)
+				m.Move(time.Duration(times) * time.Millisecond)
 			case <-done:
 				return
 			}
@@ -276,7 +276,7 @@ watch:
   services:
     - name: lis
       check: {tcp: %q, every: 1s, timeout: 1s, down_after: 2}
-`, addr), fast(t), nil, t.TempDir())
+`, addr), fast(t, 1000), nil, t.TempDir())
 	h.until("up", func() bool { return h.state("lis") == "up" })
 	for n := 1; n <= 2; n++ {
 		if err := l.Close(); err != nil {
@@ -307,7 +307,7 @@ func TestMassFailureHoldsRemediesBack(t *testing.T) {
 		endServer(t, addr)
 		fmt.Fprintf(&text, "    - name: s%d\n      check: {http: \"http://%s/\", every: 5s, timeout: 1s, down_after: 2}\n      remedy: {start: [%q, serve, %q], within: 10m}\n", i, addr, os.Args[0], addr)
 	}
-	h := open(t, text.String(), fast(t), nil, t.TempDir())
+	h := open(t, text.String(), fast(t, 100), nil, t.TempDir())
 	all := func(state string) bool {
 		for i := range 4 {
 			if h.state(fmt.Sprint("s", i)) != state {
