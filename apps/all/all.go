@@ -4,12 +4,14 @@ package all
 
 import (
 	librarydesk "zhiwei/apps/library-desk"
+	"zhiwei/apps/watch"
 	"zhiwei/kernel/app"
 )
 
 // Apps lists the applications in the order they start.
 func Apps() []app.App {
 	return []app.App{
+		{Name: "watch", Module: &watch.App{}},
 		{Name: "library-desk", Module: librarydesk.Desk{}},
 	}
 }
