@@ -30,8 +30,8 @@ type Model struct {
 	closed  bool
 	now     time.Time // of the last transaction
 	recs    map[record.Key]*chain
-	births  int64
-	feed    []record.Entry // feed[0] has seq trimmed+1
+	births  map[record.Key]int64 // place in the order of creation, see born
+	feed    []record.Entry       // feed[0] has seq trimmed+1
 	trimmed int64
 	audits  []audit.Entry // audits[0] has seq sealed+1
 	sealed  int64
@@ -44,10 +44,7 @@ type Model struct {
 var _ store.Store = (*Model)(nil)
 
 // chain is every version of one record, oldest first.
-type chain struct {
-	birth    int64 // place in the order of creation
-	versions []version
-}
+type chain struct{ versions []version }
 
 type version struct {
 	rec   record.Record
@@ -64,6 +61,7 @@ func NewModel(site string, defs store.Defs, clk clock.Clock) *Model {
 	return &Model{
 		site: site, defs: defs, clk: clk,
 		recs:    map[record.Key]*chain{},
+		births:  map[record.Key]int64{},
 		seqs:    map[string]int64{},
 		cursors: map[string]store.Cursor{},
 		leases:  map[string]store.Lease{},
@@ -120,7 +118,7 @@ func (m *Model) Write(ctx context.Context, _ store.Priority, _ []record.Key, cha
 	if err := m.enter(ctx, "write"); err != nil {
 		return store.Commit{}, err
 	}
-	tx := &modelTx{m: m, now: m.tick(), old: map[record.Key]*chain{}, births: m.births, seqs: maps.Clone(m.seqs)}
+	tx := &modelTx{m: m, now: m.tick(), old: map[record.Key]*chain{}, births: maps.Clone(m.births), seqs: maps.Clone(m.seqs)}
 	err := change(tx)
 	if err == nil {
 		err = tx.integrity()
@@ -179,13 +177,29 @@ func (m *Model) Close() error {
 	return nil
 }
 
+// born gives a record its place in the order of creation, which it keeps for
+// good: where it was first put or named by another, whichever was earlier.
+func (m *Model) born(key record.Key) {
+	if _, ok := m.births[key]; !ok && !key.IsZero() {
+		m.births[key] = int64(len(m.births)) + 1
+	}
+}
+
+func (m *Model) named(index search.Index) {
+	for _, r := range index.Refs {
+		if r.URL == "" {
+			m.born(r.Target)
+		}
+	}
+}
+
 // modelTx writes through to the model and remembers what was there before.
 type modelTx struct {
 	m      *Model
 	now    time.Time
 	done   bool
 	old    map[record.Key]*chain // nil: there was none
-	births int64
+	births map[record.Key]int64
 	seqs   map[string]int64
 	feed   []record.Entry
 	audits []audit.Entry
@@ -212,7 +226,7 @@ func (t *modelTx) own(key record.Key) *chain {
 	}
 	t.old[key] = c
 	if c != nil {
-		c = &chain{birth: c.birth, versions: slices.Clone(c.versions)}
+		c = &chain{versions: slices.Clone(c.versions)}
 		t.m.recs[key] = c
 	}
 	return c
@@ -259,10 +273,10 @@ func (t *modelTx) Put(v store.Version) error {
 			v.String()+" was changed by another; read it again and retry.")
 	}
 	if c == nil {
-		t.m.births++
-		c = &chain{birth: t.m.births}
+		c = &chain{}
 		t.m.recs[v.Key] = c
 	}
+	t.m.born(v.Key)
 	rec := clone(v.Record)
 	rec.CreatedAt, rec.UpdatedAt = cut(rec.CreatedAt), cut(rec.UpdatedAt)
 	rec.EnteredAt, rec.NextAt = cut(rec.EnteredAt), cut(rec.NextAt)
@@ -270,6 +284,8 @@ func (t *modelTx) Put(v store.Version) error {
 	if rec.Deleted {
 		index = search.Index{}
 	}
+	t.m.named(index)
+	t.m.born(rec.Place.Subject)
 	c.versions = append(c.versions, version{rec: rec, index: index, loose: v.Loose})
 	t.feed = append(t.feed, record.Entry{
 		Key: rec.Key, Version: rec.Version,
@@ -350,6 +366,7 @@ func (t *modelTx) Reindex(key record.Key, index search.Index) error {
 		return errs.NotFoundf("reindex", "%s", key)
 	}
 	if v := c.newest(); !v.rec.Deleted {
+		t.m.named(index)
 		v.index, v.loose = index, true
 	}
 	return nil

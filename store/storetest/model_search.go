@@ -27,8 +27,9 @@ func (m *Model) Search(ctx context.Context, view access.View, q search.Query) (s
 
 // row is a match and what it is ordered by.
 type row struct {
-	c    *chain
-	keys []sortKey
+	c     *chain
+	birth int64
+	keys  []sortKey
 }
 
 // sortKey is the value of one sort parameter; only the part of the
@@ -62,14 +63,14 @@ func (m *Model) search(view access.View, q search.Query) (search.Page, error) {
 	var rows []row
 	for k, c := range m.recs {
 		if k.Kind == q.Kind && m.matches(view, c, q.Where) {
-			r := row{c: c}
+			r := row{c: c, birth: m.births[k]}
 			for _, s := range q.Sort {
 				r.keys = append(r.keys, m.sortKey(c.newest(), s))
 			}
 			rows = append(rows, r)
 		}
 	}
-	slices.SortFunc(rows, func(a, b row) int { return compareRows(q.Sort, a.keys, b.keys, a.c.birth, b.c.birth) })
+	slices.SortFunc(rows, func(a, b row) int { return compareRows(q.Sort, a.keys, b.keys, a.birth, b.birth) })
 	page := search.Page{Total: -1}
 	if q.Total {
 		page.Total = int64(len(rows))
@@ -82,7 +83,7 @@ func (m *Model) search(view access.View, q search.Query) (search.Page, error) {
 			return search.Page{}, errs.E(errs.Invalid, "search", q.Kind, "分页位置不属于这个查询；请从第一页重新开始。", "The page cursor is not of this query; start again from the first page.")
 		}
 		rows = slices.DeleteFunc(rows, func(r row) bool {
-			return compareRows(q.Sort, r.keys, at.Keys, r.c.birth, at.Birth) <= 0
+			return compareRows(q.Sort, r.keys, at.Keys, r.birth, at.Birth) <= 0
 		})
 	}
 	limit := q.Limit
@@ -91,7 +92,7 @@ func (m *Model) search(view access.View, q search.Query) (search.Page, error) {
 	}
 	if len(rows) > limit {
 		last := rows[limit-1]
-		raw, _ := json.Marshal(cursor{Query: id, Keys: last.keys, Birth: last.c.birth}) // plain values: cannot fail
+		raw, _ := json.Marshal(cursor{Query: id, Keys: last.keys, Birth: last.birth}) // plain values: cannot fail
 		page.Next = base64.RawURLEncoding.EncodeToString(raw)
 		rows = rows[:limit]
 	}
