@@ -21,14 +21,14 @@ type sample struct {
 	raw  []byte
 }
 
-// synthea reads the resources of one bundle in every stride.
+// synthea reads the resources of every fortieth bundle.
 var synthea = sync.OnceValues(func() ([]sample, error) {
 	files, err := filepath.Glob(filepath.Join(syntheaDir, "*.bz2"))
 	if err != nil || len(files) == 0 {
 		return nil, err
 	}
 	var out []sample
-	for i := 0; i < len(files); i += 20 {
+	for i := 0; i < len(files); i += 40 {
 		f, err := os.Open(files[i])
 		if err != nil {
 			return nil, err

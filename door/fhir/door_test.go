@@ -38,7 +38,6 @@ type server struct {
 	store  store.Store
 	url    string
 	door   *fhir.Door
-	admin  *http.Client
 }
 
 func serve(t testing.TB) *server {
