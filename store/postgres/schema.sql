@@ -56,7 +56,7 @@ CREATE TABLE audit (
 CREATE INDEX audit_who ON audit (who, seq);
 CREATE INDEX audit_subject ON audit (subject) WHERE subject <> '';
 CREATE INDEX audit_patient ON audit (patient, seq) WHERE patient <> '';
-CREATE TABLE chain (feed bigint, audit bigint, sum bigint, feed_hash bytea, audit_hash bytea);
+CREATE TABLE chain (feed bigint, audit bigint, sum bigint, feed_hash bytea, audit_hash bytea, PRIMARY KEY (feed, audit));
 CREATE TABLE anchor (seq bigint PRIMARY KEY, hash bytea, signature bytea, at bigint);
 
 CREATE TABLE reader (name text COLLATE "C" PRIMARY KEY, seq bigint, at bigint);

@@ -12,22 +12,24 @@ import (
 
 const auditColumns = "seq, at, who, action, subject, patient, outcome, rest, sum"
 
-func scanAudit(r Row) (e audit.Entry, sum int64, err error) {
-	var ms int64
+// scanAudit reads an entry; sound tells whether the row is as it was written.
+func scanAudit(r Row) (e audit.Entry, sound bool, err error) {
+	var ms, sum int64
 	var outcome string
 	var raw []byte
 	if err := r.Scan(&e.Seq, &ms, &e.Who, &e.Action, &e.Subject, &e.Patient, &outcome, &raw, &sum); err != nil {
-		return e, 0, err
+		return e, false, err
 	}
+	sound = sum == auditSum(e.Seq, ms, raw, e.Who, e.Action, e.Subject, e.Patient, outcome)
 	e.At, e.Outcome = at(ms), audit.Outcome(outcome)
 	var rest auditRest
 	if err := json.Unmarshal(raw, &rest); err != nil {
-		return e, sum, errFrame
+		return e, false, errFrame
 	}
 	e.Name, e.Behalf, e.Purpose, e.Reason = rest.Name, rest.Behalf, rest.Purpose, rest.Reason
 	e.Detail, e.Request, e.Door, e.Remote = rest.Detail, rest.Request, rest.Door, rest.Remote
 	e.From, e.To = rest.From, rest.To
-	return e, sum, nil
+	return e, sound, nil
 }
 
 // Audits implements store.Auditor.

@@ -238,7 +238,7 @@ func (c *change) Put(v store.Version) error {
 			return err
 		}
 	}
-	f := frame{entered: millis(rec.EnteredAt), epoch: rec.HomeEpoch, place: rec.Place, mark: rec.Mark, data: rec.Data, index: appendEntries(nil, list)}
+	f := frame{nth: c.current(v.Key).nth() + 1, entered: millis(rec.EnteredAt), epoch: rec.HomeEpoch, place: rec.Place, mark: rec.Mark, data: rec.Data, index: appendEntries(nil, list)}
 	body, err := f.pack()
 	if err != nil {
 		return errs.Wrap("write", v.Key.String(), err)

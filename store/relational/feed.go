@@ -29,8 +29,9 @@ func (s *Store) rows(ctx context.Context, c Conn, places []place) (map[place]*ro
 		}
 	}
 	out := make(map[place]*row, len(places))
+	newest := true
 	take := func(r Row) error {
-		x := new(row)
+		x := &row{newest: newest}
 		if err := x.scan(r); err != nil {
 			return err
 		}
@@ -47,6 +48,7 @@ func (s *Store) rows(ctx context.Context, c Conn, places []place) (map[place]*ro
 		}
 		rids = rids[n:]
 	}
+	newest = false
 	for _, p := range places {
 		if out[p] != nil {
 			continue

@@ -68,7 +68,7 @@ func (b *batch) flush(states []*state) error {
 func (b *batch) write(st *state, rows *bulk) {
 	if len(st.pending) == 0 {
 		if !st.inTable { // only referred to
-			x := row{rid: st.rid, kind: b.word(kindWord, st.key.Kind), id: st.key.ID, hash: []byte{}, body: []byte{}}
+			x := nameRow(st.rid, 0, b.word(kindWord, st.key.Kind), st.key)
 			rows.records = x.recordVals(rows.records)
 			st.inTable = true
 		}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
@@ -20,9 +21,10 @@ import (
 //go:embed dictionary.txt
 var dictionaryV1 []byte
 
-// frameV1 is the first byte of a body: a zstd frame with checksum and raw
+// frameV1 is the first byte of a body: a zstd frame without checksum and with raw
 // dictionary 1, holding the lengths of meta and data, meta, data and the index
-// entries.
+// entries; then the CRC-32C of all before it. zstd's own checksum would not
+// notice a flipped bit of its header.
 const frameV1 = 1
 
 // maxFrame bounds what a body may unpack to, against a damaged length.
@@ -32,7 +34,7 @@ var encoder, decoder = coders()
 
 func coders() (*zstd.Encoder, *zstd.Decoder) {
 	e, err := zstd.NewWriter(nil, zstd.WithEncoderDictRaw(frameV1, dictionaryV1), zstd.WithEncoderLevel(zstd.SpeedDefault),
-		zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(1<<20), zstd.WithEncoderCRC(true))
+		zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(1<<20), zstd.WithEncoderCRC(false))
 	if err != nil {
 		panic(err) // constant options
 	}
@@ -45,6 +47,7 @@ func coders() (*zstd.Encoder, *zstd.Decoder) {
 
 // frame is what a body holds beside the columns.
 type frame struct {
+	nth     int64 // row.nth, so that a check sees it rot
 	entered int64 // Record.EnteredAt, Unix milliseconds
 	epoch   int64 // Record.HomeEpoch
 	place   record.Placement
@@ -57,7 +60,8 @@ var errFrame = errors.New("relational: a body cannot be read")
 
 // pack writes a body.
 func (f *frame) pack() ([]byte, error) {
-	meta := binary.AppendVarint(nil, f.entered)
+	meta := binary.AppendUvarint(nil, uint64(f.nth))
+	meta = binary.AppendVarint(meta, f.entered)
 	meta = binary.AppendVarint(meta, f.epoch)
 	meta = append(meta, byte(f.mark.Op))
 	for _, s := range [...]string{f.place.Org, f.place.Dept, f.place.Owner, f.place.Subject.Kind, f.place.Subject.ID, f.mark.Verb, f.mark.From, f.mark.By, f.mark.ByName, f.mark.Behalf} {
@@ -79,15 +83,20 @@ func (f *frame) pack() ([]byte, error) {
 	raw = append(raw, meta...)
 	raw = append(raw, f.data...)
 	raw = append(raw, f.index...)
-	return encoder.EncodeAll(raw, append(make([]byte, 0, len(raw)/2+32), frameV1)), nil
+	body := encoder.EncodeAll(raw, append(make([]byte, 0, len(raw)/2+32), frameV1))
+	return binary.BigEndian.AppendUint32(body, crc32.Checksum(body, castagnoli)), nil
 }
 
 // unpack reads a body. It fails where a single bit is not as it was written.
 func unpack(body []byte) (f frame, err error) {
-	if len(body) == 0 || body[0] != frameV1 {
+	end := len(body) - 4
+	if end < 1 || body[0] != frameV1 {
 		return f, fmt.Errorf("%w: unknown format", errFrame)
 	}
-	raw, err := decoder.DecodeAll(body[1:], nil)
+	if binary.BigEndian.Uint32(body[end:]) != crc32.Checksum(body[:end], castagnoli) {
+		return f, fmt.Errorf("%w: wrong checksum", errFrame)
+	}
+	raw, err := decoder.DecodeAll(body[1:end], nil)
 	if err != nil {
 		return f, fmt.Errorf("%w: %w", errFrame, err)
 	}
@@ -96,7 +105,7 @@ func unpack(body []byte) (f frame, err error) {
 	meta := reader{b: r.take(n)}
 	f.data = r.take(m)
 	f.index = r.b
-	f.entered, f.epoch = meta.varint(), meta.varint()
+	f.nth, f.entered, f.epoch = int64(meta.uvarint()), meta.varint(), meta.varint()
 	if op := meta.take(1); len(op) == 1 {
 		f.mark.Op = record.Op(op[0])
 	}

@@ -35,7 +35,7 @@ func (c *change) purge(st *state, erase bool) error {
 		}
 		var rows bulk
 		replaceEntries(b.tx, &rows, st.rid, st.storedIx, nil)
-		none := row{rid: st.rid, nth: st.stored, kind: st.cur.kind, id: st.key.ID, hash: []byte{}, body: []byte{}}
+		none := nameRow(st.rid, st.stored, st.cur.kind, st.key)
 		if err := b.exec(updateRecord, append(none.recordVals(nil)[1:], st.rid, st.stored)...); err != nil {
 			return err
 		}
@@ -54,7 +54,7 @@ func (c *change) purge(st *state, erase bool) error {
 		if err != nil {
 			return err
 		}
-		left := frame{entered: f.entered, epoch: f.epoch}
+		left := frame{nth: f.nth, entered: f.entered, epoch: f.epoch, data: purgeSeal(x)}
 		left.mark.Op, left.mark.Verb, left.mark.From, left.mark.By = f.mark.Op, f.mark.Verb, f.mark.From, f.mark.By
 		body, err := left.pack()
 		if err != nil {

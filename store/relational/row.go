@@ -1,6 +1,13 @@
 package relational
 
 import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"reflect"
+	"slices"
 	"strings"
 
 	"zhiwei/kernel/record"
@@ -33,6 +40,9 @@ type row struct {
 	org, dept int64
 	owner     string
 	subject   int64 // rid
+
+	newest     bool       // of record, not of version; only where it was read as such
+	subjectKey record.Key // of subject; only in a check
 }
 
 // rowOf lists the columns of row for a SELECT: version v and record r.
@@ -82,6 +92,35 @@ func (s *Store) record(x *row) (record.Record, frame, error) {
 		rec.Data = nil
 	}
 	return rec, f, nil
+}
+
+// nameRow is the row of a record that is only referred to. Its hash is of its
+// name, so that a check sees it rot.
+func nameRow(rid, nth, kind int64, key record.Key) *row {
+	return &row{rid: rid, nth: nth, kind: kind, id: key.ID, hash: nameHash(rid, nth, key), body: []byte{}}
+}
+
+func nameHash(rid, nth int64, key record.Key) []byte {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%d %d %s", rid, nth, key))
+	return sum[:]
+}
+
+// bare tells whether x is as nameRow made it.
+func (x *row) bare(kind string, known bool) bool {
+	y := *x
+	y.rid, y.nth, y.kind, y.id, y.hash, y.body, y.newest = 0, 0, 0, "", nil, nil, false
+	return known && reflect.ValueOf(y).IsZero() && len(x.body) == 0 &&
+		bytes.Equal(x.hash, nameHash(x.rid, x.nth, record.Key{Kind: kind, ID: x.id}))
+}
+
+// purgeSeal stands where the data of a purged version was: a checksum of the
+// columns that are left, which the version's own hash can no longer prove.
+func purgeSeal(x *row) []byte {
+	b := slices.Clone(x.hash)
+	for _, v := range [...]int64{x.rid, x.nth, x.version, x.state, x.home, x.created, x.updated, x.next} {
+		b = binary.BigEndian.AppendUint64(b, uint64(v))
+	}
+	return binary.BigEndian.AppendUint32(nil, crc32.Checksum(b, castagnoli))
 }
 
 // feedEntry is the feed's view of a version.

@@ -55,7 +55,8 @@ CREATE TABLE IF NOT EXISTS audit (
 CREATE INDEX IF NOT EXISTS audit_who ON audit (who);
 CREATE INDEX IF NOT EXISTS audit_subject ON audit (subject) WHERE subject <> '';
 CREATE INDEX IF NOT EXISTS audit_patient ON audit (patient) WHERE patient <> '';
-CREATE TABLE IF NOT EXISTS chain (feed INTEGER, audit INTEGER, feed_hash BLOB, audit_hash BLOB, sum INTEGER);
+CREATE TABLE IF NOT EXISTS chain (feed INTEGER, audit INTEGER, feed_hash BLOB, audit_hash BLOB, sum INTEGER,
+	PRIMARY KEY (feed, audit)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS anchor (seq INTEGER PRIMARY KEY, hash BLOB, signature BLOB, at INTEGER);
 
 CREATE TABLE IF NOT EXISTS reader (name TEXT PRIMARY KEY, seq INTEGER, at INTEGER) WITHOUT ROWID;
