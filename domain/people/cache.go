@@ -25,15 +25,13 @@ type cache struct {
 
 // entry is one session or token.
 type entry struct {
-	principal  *identity.Principal
-	hash       string    // of its secret
-	user       string    // id of the session's user; empty for tokens
-	expires    time.Time // zero: never
-	idle       time.Duration
-	seen       atomic.Int64 // last use of a session, Unix milliseconds
-	kept       atomic.Int64 // last use that is durable
-	mustChange bool
-	version    int64
+	principal *identity.Principal
+	hash      string    // of its secret
+	user      string    // id of the session's user; empty for tokens
+	expires   time.Time // zero: never
+	idle      time.Duration
+	seen      atomic.Int64 // last use of a session, Unix milliseconds
+	kept      atomic.Int64 // last use that is durable
 }
 
 // holds tells whether the session or token has neither expired nor, for a

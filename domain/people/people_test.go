@@ -164,6 +164,11 @@ func TestLockOut(t *testing.T) {
 		t.Fatalf("four failures locked the account: %v", err)
 	}
 	h.clock.Move(time.Second)
+	working, err := h.SignIn(t.Context(), "anna", "Blue-Kingfisher-42")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.clock.Move(time.Second)
 	var last error
 	for range 5 {
 		last = try("wrong")
@@ -180,6 +185,7 @@ func TestLockOut(t *testing.T) {
 	if err != nil || rec.State != "locked" {
 		t.Fatalf("state %q, %v", rec.State, err)
 	}
+	h.whose(t, working.Secret) // guessing throws nobody out of his work
 	h.clock.Move(14 * time.Minute)
 	wantKind(t, try("Blue-Kingfisher-42"), errs.Unauthenticated)
 	h.clock.Move(time.Minute)
@@ -210,6 +216,43 @@ func TestLockOut(t *testing.T) {
 	}
 	if refused != 4+5+1+1+5 {
 		t.Errorf("%d refused attempts in the audit, want 16", refused)
+	}
+}
+
+// Another process over the same store: its tokens work here at once, and what it
+// revokes stops here when the feed says so.
+func TestTwoProcesses(t *testing.T) {
+	h := watched(t)
+	other := people.New(h.kernel, nil)
+	plain, key, err := other.CreateToken(t.Context(), identity.Root(), people.TokenRequest{Name: "PACS"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.Token(t.Context(), plain); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.kernel.Write(t.Context(), identity.Root(), kernel.Change{Op: record.Verb, Key: key, Expect: kernel.AnyVersion, Verb: "revoke", Evidence: map[string]any{"reason": "x"}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := other.Token(t.Context(), plain); err == nil {
+		t.Fatal("a process that remembers nothing takes a revoked token")
+	}
+	began := time.Now()
+	for {
+		if _, err := h.Token(t.Context(), plain); err != nil {
+			break
+		}
+		if time.Since(began) > 5*time.Second {
+			t.Fatal("a revoked token still works")
+		}
+	}
+	t.Logf("revoked %v after the write", time.Since(began))
+	a, err := h.Seal(t.Context(), "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err := other.Seal(t.Context(), "x"); err != nil || string(a) != string(b) || len(a) != 32 {
+		t.Fatal("two processes seal with two keys", err)
 	}
 }
 
@@ -258,8 +301,14 @@ func TestThreeAdministrators(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if after := h.whose(t, s.Secret); len(after.Roles) != 0 || s.Standing.Founder {
+	after := h.whose(t, s.Secret)
+	if len(after.Roles) != 0 || s.Standing.Founder {
 		t.Fatalf("the founder still holds %v", after.Roles)
+	}
+	for _, p := range []*identity.Principal{f, after} {
+		if h.kernel.Rules().MayEver(p, "department", "read") || h.kernel.Rules().MayEver(p, "user", "read") {
+			t.Fatal("the founder may read what everybody may")
+		}
 	}
 	if _, _, err := h.Appoint(t.Context(), h.whose(t, s.Secret), people.SystemAdmin, "more", "多"); !errs.Is(err, errs.Forbidden) {
 		t.Fatal(err)

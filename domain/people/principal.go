@@ -25,8 +25,10 @@ const maxRoles = 200
 
 // userPrincipal builds the principal of a user. lasting is false where it
 // depends on more than the cache watches. A user who must change a handed-over
-// password first is given an empty list of scopes, which allows nothing.
-// Unauthenticated where the user is gone, locked or disabled.
+// password first is given an empty list of scopes, which allows nothing on any
+// record; so is the founder, who may appoint and nothing else, and afterwards
+// not even what everybody may. Unauthenticated where the user is gone or
+// disabled.
 func (s *People) userPrincipal(ctx context.Context, id string) (p *identity.Principal, mustChange, lasting bool, err error) {
 	var u user
 	rec, err := s.load(ctx, record.Key{Kind: userName, ID: id}, &u)
@@ -36,7 +38,9 @@ func (s *People) userPrincipal(ctx context.Context, id string) (p *identity.Prin
 	if err != nil {
 		return nil, false, false, err
 	}
-	if rec.State != active {
+	// Locked is about signing in: somebody who guesses at a password must not be
+	// able to throw its owner out of his work.
+	if rec.State == disabled {
 		return nil, false, false, notSignedIn()
 	}
 	var c credential
@@ -64,7 +68,7 @@ func (s *People) userPrincipal(ctx context.Context, id string) (p *identity.Prin
 		Type: identity.User, ID: rec.Key.String(), Name: u.Name, Roles: roles,
 		Depts: ids(u.Departments), Orgs: ids(u.Organisations), Person: u.Person,
 	}
-	if c.OneTime {
+	if c.OneTime || slices.Contains(u.Roles, roleName+"/"+Founder) || id == founderKey.ID && len(roles) == 0 {
 		p.Scopes = []string{}
 	}
 	return p, c.OneTime, lasting, nil

@@ -181,6 +181,7 @@ func (g *Gate) serve(rt Route, w http.ResponseWriter, r *http.Request) {
 	}
 	defer cancel()
 	r = r.WithContext(ctx)
+	limitLine(ctx, w)
 	aw := &writer{ResponseWriter: w, gate: g, route: rt, request: r, trail: trail, who: identity.Anonymous()}
 	defer func() {
 		v := recover()
@@ -219,6 +220,24 @@ func (g *Gate) serve(rt Route, w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	aw.finish()
+}
+
+// grace is how long a slow line may still take an answer after the time for
+// making it is over.
+const grace = 30 * time.Second
+
+// limitLine bounds how long the peer may take to send the body and to take the
+// answer, in the machine's time, which is what sockets know. A stream has no
+// bound here and sets its own for each write. Transports that know no deadlines
+// (a recorder in a test) cannot hang either.
+func limitLine(ctx context.Context, w http.ResponseWriter) {
+	line := http.NewResponseController(w)
+	until, bounded := ctx.Deadline()
+	if bounded {
+		_ = line.SetReadDeadline(until)
+		until = until.Add(grace)
+	}
+	_ = line.SetWriteDeadline(until)
 }
 
 // admit finds out who asks and whether they may ask for the route at all.
@@ -339,9 +358,8 @@ func clip(s string, n int) string {
 	return strings.ToValidUTF8(s[:n], "")
 }
 
-// Server wraps a handler in a server with the bounds of DESIGN.md "Trust".
-// Bodies and answers have no time limit of their own here: each route's Within
-// bounds them.
+// Server wraps a handler in a server with the bounds of DESIGN.md "Trust". How
+// long bodies and answers may take, each route's Within says.
 func Server(h http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler:           h,

@@ -67,6 +67,10 @@ func (d *Door) feed(w http.ResponseWriter, r *http.Request, p *identity.Principa
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("X-Accel-Buffering", "no") // a proxy must pass events on as they come
+	if r.Method == http.MethodHead {
+		w.WriteHeader(http.StatusOK)
+		return nil
+	}
 	s := &stream{door: d, w: w, line: http.NewResponseController(w), p: p, who: p, at: head}
 	if cursor == "" {
 		err = s.position("position")
