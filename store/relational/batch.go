@@ -2,6 +2,7 @@ package relational
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"runtime/debug"
@@ -42,6 +43,13 @@ func (s *Store) commit(jobs []*job) {
 		if err == nil {
 			for _, j := range ran {
 				j.done <- j.out
+			}
+			return
+		}
+		var lost *lostCommit
+		if errors.As(err, &lost) {
+			for _, j := range jobs {
+				j.done <- outcome{err: lost.failure(subject(j))}
 			}
 			return
 		}
@@ -151,6 +159,9 @@ func (s *Store) try(ctx context.Context, jobs []*job) (ran, rest []*job, err err
 	}
 	if dirty {
 		if err := tx.Commit(ctx); err != nil {
+			if f := s.db.Fault(err); f == Gone || f == Broken {
+				err = &lostCommit{err}
+			}
 			return jobs, rest, err
 		}
 		s.words.add(b.words)

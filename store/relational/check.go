@@ -3,8 +3,10 @@ package relational
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 
+	"zhiwei/kernel/audit"
 	"zhiwei/kernel/record"
 	"zhiwei/kernel/store"
 )
@@ -192,6 +194,8 @@ func (k *checker) wrong(x *row) string {
 		return "What is stored cannot be read: " + err.Error() + "."
 	}
 	switch {
+	case !k.s.tells(x):
+		return "It has a kind, state or site that does not exist."
 	case f.nth != x.nth:
 		return "It stands at another place in its history than it says itself."
 	case x.deleted == purged && !x.newest:
@@ -344,33 +348,45 @@ func (k *checker) audit() error {
 	next, clean, broken := anchor+1, true, false
 	var gaps []int64
 	for from := int64(-1 << 62); ; {
-		n := 0
+		type line struct {
+			e     audit.Entry
+			sound bool
+		}
+		var list []line
 		err := k.c.Query(k.ctx, "SELECT "+auditColumns+" FROM audit WHERE seq > ? ORDER BY seq LIMIT ?", []any{from, int64(checkChunk)}, func(r Row) error {
-			n++
 			e, sound, err := scanAudit(r)
-			from = e.Seq
-			if err != nil || !sound || e.Seq <= anchor || e.Seq > k.head.audit {
-				k.damage("audit", fmt.Sprintf("seq %d", e.Seq), "The entry is not as it was written.")
-				broken, clean = true, false
-				return nil
+			if errors.Is(err, errFrame) {
+				sound, err = false, nil
 			}
-			for ; next < e.Seq; next++ {
+			list = append(list, line{e, sound})
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if len(list) == 0 {
+			break
+		}
+		for _, l := range list {
+			from = l.e.Seq
+			if !l.sound || from <= anchor || from > k.head.audit {
+				k.damage("audit", fmt.Sprintf("seq %d", from), "The entry is not as it was written.")
+				broken, clean = true, false
+				continue
+			}
+			for ; next < from; next++ {
 				if len(gaps) < checkChunk {
 					gaps = append(gaps, next)
 				}
 				clean = false
 			}
-			next = e.Seq + 1
-			if hash, err = auditLink(hash, &e); err != nil {
+			next = from + 1
+			if hash, err = auditLink(hash, &l.e); err != nil {
 				return err
 			}
-			return chain.reach(e.Seq, &hash, &clean)
-		})
-		if err != nil {
-			return err
-		}
-		if n == 0 {
-			break
+			if err := chain.reach(from, &hash, &clean); err != nil {
+				return err
+			}
 		}
 	}
 	if !broken {

@@ -38,6 +38,20 @@ func (s *Store) failure(op, subject string, err error) error {
 	return errs.Wrap(op, subject, err)
 }
 
+// lostCommit is a commit that was not answered: it may have happened, so the
+// batch must not be run again.
+type lostCommit struct{ cause error }
+
+func (e *lostCommit) Error() string { return "commit not answered: " + e.cause.Error() }
+
+func (e *lostCommit) Unwrap() error { return e.cause }
+
+func (e *lostCommit) failure(subject string) error {
+	return errs.E(errs.Unavailable, "write", subject,
+		"数据库在提交时断开，是否已保存不能确定；请先查看该记录，再决定是否重做。",
+		"The database was lost during the commit, so it is not known whether this was saved; look at the record before doing it again.").Because(e)
+}
+
 func gone(op, subject string) error {
 	return errs.E(errs.Unavailable, op, subject, "存储已关闭；请稍后重试。", "The store is closed; try again later.")
 }
