@@ -228,26 +228,39 @@ func (b *bench) ids(view access.View, q search.Query) []string {
 	return out
 }
 
+// maxPages is more than any answer of a test has.
+const maxPages = 10_000
+
 // all pages through a query to its end. total is -1 when not asked for.
 func all(ctx context.Context, s store.Reader, view access.View, q search.Query) (recs []record.Record, total int64, err error) {
-	total = -1
-	for pages := 0; ; pages++ {
+	recs, total, ended, err := pages(ctx, s, view, q, maxPages)
+	if err == nil && !ended {
+		err = fmt.Errorf("%+v has more than %d pages", q, maxPages)
+	}
+	return recs, total, err
+}
+
+// pages reads at most so many pages of a query; ended is true where there are no
+// more.
+func pages(ctx context.Context, s store.Reader, view access.View, q search.Query, most int) (recs []record.Record, total int64, ended bool, err error) {
+	for n := range most {
 		p, err := s.Search(ctx, view, q)
 		if err != nil {
-			return nil, 0, err
+			return nil, 0, false, err
 		}
-		if pages == 0 {
+		if n == 0 {
 			total = p.Total
 		}
 		recs = append(recs, p.Records...)
 		if p.Next == "" {
-			return recs, total, nil
+			return recs, total, true, nil
 		}
-		if len(p.Records) == 0 || pages > 10_000 {
-			return nil, 0, fmt.Errorf("page %d of %+v: %d records and yet another page", pages, q, len(p.Records))
+		if len(p.Records) == 0 {
+			return nil, 0, false, fmt.Errorf("page %d of %+v is empty and there is yet another", n, q)
 		}
 		q.After = p.Next
 	}
+	return recs, total, false, nil
 }
 
 // patience is how long a test waits for what must come; it is long because

@@ -20,6 +20,7 @@ func Run(t *testing.T, open Open) {
 	t.Run("time", func(t *testing.T) { runTime(t, open) })
 	t.Run("unready", func(t *testing.T) { testUnready(t, open) })
 	t.Run("judge", func(t *testing.T) { RunJudge(t, open, 2000) })
+	t.Run("judge-large", func(t *testing.T) { RunJudgeLarge(t, open, 3000, 120) })
 }
 
 // contract is the part of the suite that needs no say over the clock.
