@@ -1,7 +1,7 @@
 package fhir
 
 import (
-	"encoding/json"
+	"bytes"
 	"net/http"
 
 	"zhiwei/domain/clinical"
@@ -22,21 +22,17 @@ func (d *Door) metadata(w http.ResponseWriter, r *http.Request, _ *identity.Prin
 	if err := acceptable(r, query); err != nil {
 		return err
 	}
-	base := d.baseURL(r)
-	if b, ok := d.capabilities.Load(base); ok {
-		send(w, r, http.StatusOK, b.([]byte))
-		return nil
-	}
-	b, err := json.Marshal(d.capability(base))
+	b, err := d.capabilities()
 	if err != nil {
-		return errs.Wrap("capabilities", base, err)
+		return errs.Wrap("capabilities", d.k.Site(), err)
 	}
-	if d.base != "" { // a Host header is the client's word: it must not fill our memory
-		d.capabilities.Store(base, b)
-	}
-	send(w, r, http.StatusOK, b)
+	send(w, r, http.StatusOK, bytes.ReplaceAll(b, []byte(basePlace), []byte(d.baseURL(r))))
 	return nil
 }
+
+// basePlace stands in the cached statement for the URL, which each client knows
+// by its own name.
+const basePlace = "urn:zhiwei:base"
 
 type object = map[string]any
 
@@ -54,7 +50,7 @@ var paramTypes = map[kind.ParamType]string{
 	kind.QuantityParam: "quantity", kind.ReferenceParam: "reference", kind.URIParam: "uri", kind.CompositeParam: "composite",
 }
 
-func (d *Door) capability(base string) object {
+func (d *Door) capability() object {
 	var resources []object
 	for _, name := range clinical.ResourceTypes() {
 		k := d.k.Registry().Find(name)
@@ -82,10 +78,10 @@ func (d *Door) capability(base string) object {
 		})
 	}
 	return object{
-		"resourceType": "CapabilityStatement", "status": "active", "date": "2026-01-01", "kind": "instance",
+		"resourceType": "CapabilityStatement", "status": "active", "date": d.k.Clock().Now().UTC().Format(instant), "kind": "instance",
 		"publisher": "Zhiwei", "fhirVersion": "4.0.1", "format": []string{"json", ContentType},
 		"software":       object{"name": "Zhiwei 治未", "version": d.versionName()},
-		"implementation": object{"description": "Zhiwei at " + d.k.Site(), "url": base},
+		"implementation": object{"description": "Zhiwei at " + d.k.Site(), "url": basePlace},
 		"rest": []object{{
 			"mode":        "server",
 			"security":    object{"cors": false, "description": "Bearer tokens with SMART on FHIR scopes, or a session of the pages."},

@@ -8,6 +8,7 @@
 package fhir
 
 import (
+	"encoding/json"
 	"net/http"
 	"strings"
 	"sync"
@@ -38,12 +39,14 @@ type Door struct {
 	base    string
 	version string
 
-	capabilities sync.Map // base URL → []byte
+	capabilities func() ([]byte, error) // the CapabilityStatement, made once
 }
 
 // New makes a door.
 func New(k *kernel.Kernel, o Options) *Door {
-	return &Door{k: k, base: strings.TrimSuffix(o.Base, "/"), version: o.Version}
+	d := &Door{k: k, base: strings.TrimSuffix(o.Base, "/"), version: o.Version}
+	d.capabilities = sync.OnceValues(func() ([]byte, error) { return json.Marshal(d.capability()) })
+	return d
 }
 
 // Routes are all addresses of the door.

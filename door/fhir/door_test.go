@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -263,6 +264,31 @@ func TestConditional(t *testing.T) {
 	s.ask("PUT", "/fhir/Patient", `{"resourceType":"Patient"}`).want(t, 400)
 }
 
+// Of many who create on the same condition at once, one does.
+func TestConditionalRace(t *testing.T) {
+	s := serve(t)
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	created, ids := 0, map[any]bool{}
+	for range 16 {
+		wg.Go(func() {
+			a := s.ask("POST", "/fhir/Patient", `{"resourceType":"Patient","identifier":[{"value":"one"}]}`, "If-None-Exist", "identifier=one")
+			mu.Lock()
+			defer mu.Unlock()
+			if a.status == 201 {
+				created++
+			} else if a.status != 200 {
+				t.Errorf("%d %s", a.status, a.raw)
+			}
+			ids[a.at("id")] = true
+		})
+	}
+	wg.Wait()
+	if created != 1 || len(ids) != 1 {
+		t.Errorf("%d created, ids %v", created, ids)
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	s := serve(t)
 	for _, c := range []struct {
@@ -296,6 +322,9 @@ func TestRefusals(t *testing.T) {
 		{"bad count", "GET", "/fhir/Patient?_count=many", "", 400, "_count"},
 		{"bad date", "GET", "/fhir/Patient?birthdate=yesterday", "", 400, ""},
 		{"bad has", "GET", "/fhir/Patient?_has:user:person:login=x", "", 400, "_has:user:person:login"},
+		{"chain to a kernel kind", "GET", "/fhir/Observation?subject:user.login=x", "", 400, "subject:user.login"},
+		{"chain to a kernel parameter", "GET", "/fhir/Observation?subject:Patient._state=x", "", 400, "_state"},
+		{"has a kernel parameter", "GET", "/fhir/Patient?_has:Observation:patient:_state=x", "", 400, "_state"},
 		{"parameter on read", "GET", "/fhir/Patient/1?x=y", "", 400, "x"},
 		{"empty body", "POST", "/fhir/Patient", "", 400, ""},
 	} {
@@ -328,7 +357,12 @@ func TestRefusals(t *testing.T) {
 func TestIntegrity(t *testing.T) {
 	s := serve(t)
 	s.ask("PUT", "/fhir/Patient/p1", patient("p1", "Zhang", "San", "1980")).want(t, 201)
-	s.ask("PUT", "/fhir/Observation/o1", `{"resourceType":"Observation","id":"o1","status":"final","code":{"text":"x"},"subject":{"reference":"Patient/p1"}}`).want(t, 201)
+	// Our own URL spelled out is one of our records.
+	own := s.ask("PUT", "/fhir/Observation/o1", `{"resourceType":"Observation","id":"o1","status":"final","code":{"text":"x"},"subject":{"reference":"`+s.url+`/fhir/Patient/p1"}}`).want(t, 201)
+	if own.at("subject", "reference") != "Patient/p1" {
+		t.Errorf("%s", own.raw)
+	}
+	s.ask("PUT", "/fhir/Observation/o1", `{"resourceType":"Observation","id":"o1","status":"final","code":{"text":"x"},"subject":{"reference":"Patient/p1"}}`).want(t, 200)
 	if a := s.ask("DELETE", "/fhir/Patient/p1", nil).want(t, 409); !strings.Contains(string(a.raw), "Observation/o1") {
 		t.Errorf("the refusal should name what refers to it: %s", a.raw)
 	}

@@ -147,7 +147,7 @@ func (a *asked) control(d *Door, typ string, kv pair) (known bool, err error) {
 	return false, nil
 }
 
-// names gives the parameter a key asks for, without modifier and chain.
+// paramName gives the parameter a key asks for, without modifier and chain.
 func paramName(key string) string {
 	if i := strings.IndexAny(key, ":."); i >= 0 {
 		return key[:i]
@@ -167,38 +167,45 @@ func (d *Door) clause(typ string, kv pair, base string) (search.Clause, error) {
 	if !d.hasParam(typ, kv.key) {
 		return search.Clause{}, unknownParameter(paramName(kv.key))
 	}
+	if err := d.checkChain(kv.key); err != nil {
+		return search.Clause{}, err
+	}
 	key, value := kv.key, kv.value
 	switch name := paramName(key); {
 	case name == "_lastUpdated":
 		key = search.ParamUpdated + strings.TrimPrefix(key, name)
-	case name == "_has":
-		if err := d.checkHas(key); err != nil {
-			return search.Clause{}, err
-		}
-	default:
+	case name != "_has":
 		if p := k.Param(name); p != nil && p.Type == kind.ReferenceParam && !strings.Contains(key, ".") && !strings.HasSuffix(key, ":missing") {
 			value = references(p, key, value, base)
 		}
 	}
-	c, err := d.k.Parser().Clause(typ, key, value)
-	if err != nil {
-		return c, err
-	}
-	return c, nil
+	return d.k.Parser().Clause(typ, key, value)
 }
 
-// checkHas keeps reverse chains within FHIR: the kernel's own kinds do not
-// appear at this door.
-func (d *Door) checkHas(key string) error {
-	for rest := key; strings.HasPrefix(rest, "_has:"); {
+// checkChain keeps chains and reverse chains within FHIR: the kernel's own kinds
+// and parameters do not appear at this door, however they are asked for.
+func (d *Door) checkChain(key string) error {
+	bad := func(zh, en string) error { return errs.E(errs.Invalid, "search", key, zh, en).At(key) }
+	rest := key
+	for strings.HasPrefix(rest, "_has:") {
 		parts := strings.SplitN(rest, ":", 4)
 		if len(parts) < 4 {
-			return errs.E(errs.Invalid, "search", key, "_has 的格式为 _has:类型:引用参数:参数=值。", "_has is written _has:Type:reference:parameter=value.").At(key)
+			return bad("_has 的格式为 _has:类型:引用参数:参数=值。", "_has is written _has:Type:reference:parameter=value.")
 		}
 		if !clinical.IsResourceType(parts[1]) {
-			return errs.E(errs.Invalid, "search", key, "“"+parts[1]+"”不是 FHIR R4 的资源类型。", parts[1]+" is not a resource type of FHIR R4.").At(key)
+			return bad("“"+parts[1]+"”不是 FHIR R4 的资源类型。", parts[1]+" is not a resource type of FHIR R4.")
 		}
 		rest = parts[3]
+	}
+	segments := strings.Split(rest, ".")
+	for i, segment := range segments {
+		name, modifier, _ := strings.Cut(segment, ":")
+		if _, own := search.Builtin(name); own && name != search.ParamID {
+			return unknownParameter(name)
+		}
+		if i < len(segments)-1 && modifier != "" && !clinical.IsResourceType(modifier) {
+			return bad("“"+modifier+"”不是 FHIR R4 的资源类型。", modifier+" is not a resource type of FHIR R4.")
+		}
 	}
 	return nil
 }
