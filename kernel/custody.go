@@ -12,7 +12,7 @@ import (
 )
 
 // Claim is a verb said away from the record's home. It is a record of the site
-// where it was said; the home applies or refuses it (DESIGN.md, "Custody").
+// where it was said; the home applies or refuses it (ARCHITECTURE.md, "Custody").
 type Claim struct {
 	About    string         `json:"about"`
 	Verb     string         `json:"verb"`

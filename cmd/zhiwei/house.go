@@ -137,11 +137,13 @@ func (h *house) doors(ctx context.Context) error {
 		routes = append(routes, prometheus.Routes(prometheus.Options{Series: h.series, Clock: h.kernel.Clock(), Version: version, Own: h.metrics})...)
 	}
 	routes = append(routes, h.own()...)
-	routes = append(routes, gate.Route{Method: http.MethodGet, Pattern: "/{path...}", Permission: gate.Open, Quiet: true,
+	routes = append(routes, gate.Route{
+		Method: http.MethodGet, Pattern: "/{path...}", Permission: gate.Open, Quiet: true,
 		Handle: func(w http.ResponseWriter, r *http.Request, _ *identity.Principal) error {
 			pages.ServeHTTP(w, r)
 			return nil
-		}})
+		},
+	})
 	h.gate, err = gate.New(gate.Options{People: h.people.People, Rules: h.kernel.Rules(), Audit: h.store, Clock: h.kernel.Clock(), Log: h.log}, routes...)
 	return err
 }
@@ -215,19 +217,25 @@ func (h *house) own() []gate.Route {
 		return errs.Wrap("answer", "", err)
 	}
 	return []gate.Route{
-		{Method: http.MethodGet, Pattern: "/healthz", Permission: gate.Open, Quiet: true,
-			Handle: func(w http.ResponseWriter, _ *http.Request, _ *identity.Principal) error { return text(w, "ok\n") }},
-		{Method: http.MethodGet, Pattern: "/readyz", Permission: gate.Open, Quiet: true,
+		{
+			Method: http.MethodGet, Pattern: "/healthz", Permission: gate.Open, Quiet: true,
+			Handle: func(w http.ResponseWriter, _ *http.Request, _ *identity.Principal) error { return text(w, "ok\n") },
+		},
+		{
+			Method: http.MethodGet, Pattern: "/readyz", Permission: gate.Open, Quiet: true,
 			Handle: func(w http.ResponseWriter, r *http.Request, _ *identity.Principal) error {
 				if _, err := h.store.Position(r.Context()); err != nil {
 					return errs.E(errs.Unavailable, "ready", "store", "记录库暂不可用。", "The store of records is not available.").Because(err)
 				}
 				return text(w, "ready\n")
-			}},
-		{Method: http.MethodGet, Pattern: "/api/loops", Permission: gate.Role(kernel.RoleSystemAdmin, gate.OpsRole), Quiet: true,
+			},
+		},
+		{
+			Method: http.MethodGet, Pattern: "/api/loops", Permission: gate.Role(kernel.RoleSystemAdmin, gate.OpsRole), Quiet: true,
 			Handle: func(w http.ResponseWriter, _ *http.Request, _ *identity.Principal) error {
 				return answerJSON(w, map[string]any{"items": h.apps.Loops()})
-			}},
+			},
+		},
 		{Method: http.MethodPost, Pattern: "/api/check", Permission: gate.Role(kernel.RoleSystemAdmin), Action: "check", Within: -1, Handle: h.checkRoute},
 	}
 }

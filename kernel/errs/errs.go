@@ -12,7 +12,7 @@ import (
 // Kind says what class of failure an error is. Doors map it to their codes.
 type Kind uint8
 
-// The kinds of DESIGN.md, "Errors". Internal is the zero value: an error that
+// The kinds of ARCHITECTURE.md, "Errors". Internal is the zero value: an error that
 // nobody classified is our fault, not the caller's.
 const (
 	Internal Kind = iota
@@ -164,7 +164,7 @@ func PathOf(err error) string {
 }
 
 // NotFoundf is the answer for what does not exist and for what the caller may
-// not see: the two are the same on purpose (DESIGN.md, "Permissions").
+// not see: the two are the same on purpose (ARCHITECTURE.md, "Permissions").
 func NotFoundf(op, format string, args ...any) *Error {
 	s := fmt.Sprintf(format, args...)
 	return E(NotFound, op, s, "没有找到 "+s+"；请核对编号，或确认您有权查看。", s+" was not found; check the identifier, or whether you may see it.")

@@ -165,7 +165,7 @@ func Verbs(l *kind.Lifecycle, state string) []*kind.Verb {
 
 // VerbTo finds the one verb that a foreign write executes by changing the
 // mirrored field to code. It fails with Invalid naming the verbs where none or
-// several lead there (DESIGN.md, "Lifecycle and FHIR status").
+// several lead there (ARCHITECTURE.md, "Lifecycle and FHIR status").
 func VerbTo(l *kind.Lifecycle, state, code string) (*kind.Verb, error) {
 	var hits []*kind.Verb
 	var names []string
