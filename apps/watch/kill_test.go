@@ -178,71 +178,63 @@ func (x *trial) servers() (pids []int) {
 	return pids
 }
 
-// run kills the watcher in the middle of healing, twice, and looks what is true
-// afterwards.
-func (x *trial) run(first, second time.Duration) error {
-	defer func() {
-		for _, pid := range x.servers() {
-			_ = syscall.Kill(pid, syscall.SIGKILL)
-		}
-	}()
-	// The service is down at start: killed while it is brought up for the first time.
+// atStart kills the watcher while it brings the service up for the first time.
+func (x *trial) atStart(after time.Duration) error {
 	if err := x.start(); err != nil {
 		return err
 	}
-	<-time.After(first)
-	x.kill()
-	if n := len(x.servers()); n > 1 {
-		return fmt.Errorf("%d servers after the first kill", n)
-	}
+	<-time.After(after)
+	return x.killed(1)
+}
+
+// atDeath lets the service run, kills it, and then the watcher while it heals.
+func (x *trial) atDeath(after time.Duration) error {
 	if err := x.start(); err != nil {
 		return err
 	}
-	i, err := x.until("settled after the first kill", settled(1))
+	i, err := x.until("settled the first time", settled(1))
 	if err != nil {
 		return err
 	}
-	if o := i.Data.Occurrences[0]; o.Attempts != 1 || o.Outcome != "healed" {
-		return fmt.Errorf("first occurrence: %+v", o)
-	}
-	// The service dies, and its watcher in the middle of healing it.
-	servers := x.servers()
-	if len(servers) != 1 || servers[0] != i.Data.Occurrences[0].PID {
-		return fmt.Errorf("servers %v, the incident says %d", servers, i.Data.Occurrences[0].PID)
-	}
-	if err := syscall.Kill(servers[0], syscall.SIGKILL); err != nil {
+	if err := syscall.Kill(i.Data.Occurrences[0].PID, syscall.SIGKILL); err != nil {
 		return err
 	}
-	<-time.After(second)
+	<-time.After(after)
+	return x.killed(2)
+}
+
+// killed kills the watcher, starts another one, and looks that in the end the
+// incident tells n occurrences, each healed by one start, and one server runs.
+func (x *trial) killed(n int) error {
 	x.kill()
-	if n := len(x.servers()); n > 1 {
-		return fmt.Errorf("%d servers after the second kill", n)
+	if servers := x.servers(); len(servers) > 1 {
+		return fmt.Errorf("servers %v after the kill", servers)
 	}
 	if err := x.start(); err != nil {
 		return err
 	}
 	defer x.kill()
 	starts := 0
-	i, err = x.until("settled after the second kill", func(l line, i told) bool {
+	i, err := x.until("settled after the kill", func(l line, i told) bool {
 		starts = l.Starts
-		return settled(2)(l, i)
+		return settled(n)(l, i)
 	})
 	if err != nil {
 		return err
 	}
-	servers = x.servers()
-	if o := i.Data.Occurrences[1]; len(servers) != 1 || servers[0] != o.PID || o.Attempts != 1 || o.Outcome != "healed" || starts != 2 {
-		return fmt.Errorf("servers %v, %d starts, second occurrence %+v", servers, starts, o)
+	o, servers := i.Data.Occurrences[n-1], x.servers()
+	if len(servers) != 1 || servers[0] != o.PID || o.Attempts != 1 || o.Outcome != "healed" || starts != n {
+		return fmt.Errorf("servers %v, %d starts, last occurrence %+v", servers, starts, o)
 	}
 	return nil
 }
 
-// The watcher is killed 24 times at random points of healing. Whenever it was,
+// The watcher is killed 16 times at random points of healing. Whenever it was,
 // one server runs in the end, each death is told once, and it was started once.
 // ZHIWEI_SEED replays a run.
 func TestKilledAnywhereChangesNothing(t *testing.T) {
 	if testing.Short() {
-		t.Skip("kills for half a minute")
+		t.Skip("waits for the leases of the killed")
 	}
 	seed := uint64(time.Now().UnixNano())
 	if s := os.Getenv("ZHIWEI_SEED"); s != "" {
@@ -254,13 +246,19 @@ func TestKilledAnywhereChangesNothing(t *testing.T) {
 	t.Logf("ZHIWEI_SEED=%d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
 	var wg sync.WaitGroup
-	for n := range 12 {
+	for n := range 16 {
 		addr := freeAddr(t)
 		x := &trial{dir: t.TempDir(), addr: addr, text: sample("victim", addr, ", within: 60s")}
-		first, second := time.Duration(random.Int64N(int64(1200*time.Millisecond))), time.Duration(random.Int64N(int64(1500*time.Millisecond)))
+		run := []func(time.Duration) error{x.atStart, x.atDeath}[n%2]
+		after := time.Duration(random.Int64N(int64(1500 * time.Millisecond)))
+		t.Cleanup(func() {
+			for _, pid := range x.servers() {
+				_ = syscall.Kill(pid, syscall.SIGKILL)
+			}
+		})
 		wg.Go(func() {
-			if err := x.run(first, second); err != nil {
-				t.Errorf("trial %d (killed after %v and %v): %v", n, first, second, err)
+			if err := run(after); err != nil {
+				t.Errorf("trial %d, killed after %v: %v", n, after, err)
 			}
 		})
 	}

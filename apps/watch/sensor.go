@@ -98,7 +98,7 @@ func (s *sensor) run() {
 	check, every := s.decl.Check.check(), time.Duration(s.decl.Check.Every)
 	for s.ctx.Err() == nil {
 		began := s.app.clock.Now()
-		r := check.Run(s.ctx, s.app.clock)
+		r := s.app.prober.Run(s.ctx, check)
 		if s.ctx.Err() != nil {
 			return // it failed because we stop
 		}

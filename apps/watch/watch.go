@@ -12,11 +12,13 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"os"
 	"sync"
 	"time"
 
 	"zhiwei/engine"
 	"zhiwei/engine/automation"
+	"zhiwei/engine/data"
 	"zhiwei/kernel"
 	"zhiwei/kernel/app"
 	"zhiwei/kernel/clock"
@@ -35,12 +37,14 @@ const loopName = "watch"
 type App struct {
 	config   *config // nil: the configuration has no such section
 	declared map[record.Key]declaration
+	every    time.Duration // between measurements of the machine
 
 	kernel   *kernel.Kernel
 	series   series.Store
 	clock    clock.Clock
 	log      *slog.Logger
 	operator *automation.Operator
+	prober   data.Prober
 
 	mu      sync.Mutex
 	sensors map[record.Key]*sensor
@@ -76,6 +80,7 @@ func (a *App) Register(r *app.Registrar) error {
 func (a *App) Provision(_ context.Context, h *app.Host) error {
 	a.kernel, a.series, a.clock, a.log = h.Kernel, h.Series, h.Clock, h.Log
 	a.operator = automation.NewOperator(h.DataDir, h.Clock)
+	a.prober = data.NewProber(h.Clock)
 	a.sensors = map[record.Key]*sensor{}
 	return h.Config("watch", &a.config)
 }
@@ -83,19 +88,26 @@ func (a *App) Provision(_ context.Context, h *app.Host) error {
 // Validate implements app.Validator: Invalid, naming the key and saying what it
 // should be.
 func (a *App) Validate() error {
+	a.every = defaultMachineEvery
 	if a.config == nil {
 		return nil
 	}
 	var err error
-	a.declared, err = a.config.declarations()
+	if a.declared, err = a.config.declarations(); err != nil {
+		return err
+	}
+	a.every, err = a.config.machineEvery()
 	return err
 }
 
-// Start implements app.Starter: it brings the service records in line with the
-// configuration. A configuration without the section changes nothing, so that a
+// Start implements app.Starter: it begins to measure the machine, and brings the
+// service records in line with the configuration. A configuration without the section changes nothing, so that a
 // second process beside the first need not repeat it; to watch nothing any more,
 // the section stays and its list is empty.
 func (a *App) Start(ctx context.Context) error {
+	if err := a.measure(ctx); err != nil {
+		return err
+	}
 	if a.config == nil {
 		return nil
 	}
@@ -107,6 +119,23 @@ func (a *App) Start(ctx context.Context) error {
 		}
 		return err
 	}
+}
+
+// measure samples the machine into the series until ctx ends.
+func (a *App) measure(ctx context.Context) error {
+	if a.series == nil {
+		return nil
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		return errs.Wrap("measure machine", "", err)
+	}
+	c := &data.Collector{
+		Series: a.series, Clock: a.clock, Log: a.log, Every: a.every, Instance: name,
+		Sources: []data.Source{data.Machine(a.clock)},
+	}
+	a.wait.Go(func() { c.Run(ctx) })
+	return nil
 }
 
 func (a *App) declare(ctx context.Context, p *identity.Principal) error {
@@ -176,7 +205,7 @@ func (a *App) redeclare(rec record.Record) (c kernel.Change, needed bool, err er
 	return c, true, err
 }
 
-// Stop implements app.Stopper: it waits for the sensors. What was started goes
+// Stop implements app.Stopper: it waits for what measures. What was started goes
 // on running.
 func (a *App) Stop(ctx context.Context) error {
 	done := make(chan struct{})

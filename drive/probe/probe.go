@@ -11,14 +11,13 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
-	"zhiwei/drive/process"
 	"zhiwei/kernel/clock"
 	"zhiwei/kernel/errs"
 )
@@ -125,10 +124,24 @@ func (c Check) Port() int {
 	return n
 }
 
-// Run makes the check. It takes little longer than c.Timeout and leaves nothing
+// Process is one running program as a check looks at it.
+type Process struct {
+	PID  int
+	Name string   // as the system keeps it
+	Args []string // its command line; empty where it has none
+}
+
+// Prober makes checks.
+type Prober struct {
+	Clock clock.Clock
+	// Processes lists what runs on this machine, this program itself left out.
+	Processes func() ([]Process, error)
+}
+
+// Run makes a check. It takes little longer than c.Timeout and leaves nothing
 // running.
-func (c Check) Run(ctx context.Context, clk clock.Clock) Result {
-	began := clk.Now()
+func (p Prober) Run(ctx context.Context, c Check) Result {
+	began := p.Clock.Now()
 	bounded, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
 	var r Result
@@ -138,11 +151,11 @@ func (c Check) Run(ctx context.Context, clk clock.Clock) Result {
 	case c.TCP != "":
 		r = c.tcp(bounded)
 	case c.Process != "":
-		r = c.process()
+		r = p.process(c.Process)
 	default:
 		r = c.command(bounded)
 	}
-	r.At, r.Latency = began, clk.Now().Sub(began)
+	r.At, r.Latency = began, p.Clock.Now().Sub(began)
 	return r
 }
 
@@ -220,31 +233,27 @@ func last(err error) string {
 	}
 }
 
-func (c Check) process() Result {
-	gone := fails(Gone, "没有进程 "+c.Process+"。", "There is no process "+c.Process+".")
-	if pid, err := strconv.Atoi(c.Process); err == nil {
-		if i, ok := process.Get(pid); ok && !i.Zombie() {
-			return running(i)
-		}
-		return gone
-	}
-	all, err := process.List()
+func (p Prober) process(want string) Result {
+	all, err := p.Processes()
 	if err != nil {
 		return fails(Unusable, errs.Sentence(err, "zh"), errs.Sentence(err, "en"))
 	}
 	for _, i := range all {
-		if i.Zombie() || i.PID == os.Getpid() {
-			continue // our own command line may hold the text
-		}
-		if i.Is(c.Process) || strings.ContainsAny(c.Process, " /") && strings.Contains(i.CommandLine(), c.Process) {
-			return running(i)
+		if i.matches(want) {
+			return works(fmt.Sprintf("进程 %d（%s）在运行。", i.PID, i.Name), fmt.Sprintf("Process %d (%s) runs.", i.PID, i.Name))
 		}
 	}
-	return gone
+	return fails(Gone, "没有进程 "+want+"。", "There is no process "+want+".")
 }
 
-func running(i process.Info) Result {
-	return works(fmt.Sprintf("进程 %d（%s）在运行。", i.PID, i.Name), fmt.Sprintf("Process %d (%s) runs.", i.PID, i.Name))
+func (i Process) matches(want string) bool {
+	if pid, err := strconv.Atoi(want); err == nil {
+		return i.PID == pid
+	}
+	if strings.ContainsAny(want, " /") {
+		return strings.Contains(strings.Join(i.Args, " "), want)
+	}
+	return i.Name == want || len(i.Args) > 0 && filepath.Base(i.Args[0]) == want
 }
 
 func (c Check) command(ctx context.Context) Result {

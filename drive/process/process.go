@@ -14,7 +14,6 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -52,12 +51,6 @@ func (i Info) CommandLine() string {
 		return i.Name
 	}
 	return strings.Join(i.Args, " ")
-}
-
-// Is tells whether it goes by the name: as the kernel keeps it, or as the file
-// that was started.
-func (i Info) Is(name string) bool {
-	return i.Name == name || len(i.Args) > 0 && filepath.Base(i.Args[0]) == name
 }
 
 // Get looks at one process. ok is false where there is none.
