@@ -49,7 +49,8 @@ type Options struct {
 	MaxSamples int
 	// Timeout bounds one query. Default 30 s.
 	Timeout time.Duration
-	// Log takes the database's own messages. Default: none.
+	// Log takes the database's own warnings and errors; what it only tells of its
+	// work is left out. Default: none.
 	Log *slog.Logger
 }
 
@@ -64,8 +65,24 @@ func (o Options) withDefaults() Options {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	o.Log = slog.New(warnings{o.Log.Handler()})
 	return o
 }
+
+// warnings passes on what is at least a warning: the database tells of every
+// file it opens.
+type warnings struct{ slog.Handler }
+
+// Enabled implements slog.Handler.
+func (w warnings) Enabled(ctx context.Context, l slog.Level) bool {
+	return l >= slog.LevelWarn && w.Handler.Enabled(ctx, l)
+}
+
+// WithAttrs implements slog.Handler.
+func (w warnings) WithAttrs(a []slog.Attr) slog.Handler { return warnings{w.Handler.WithAttrs(a)} }
+
+// WithGroup implements slog.Handler.
+func (w warnings) WithGroup(name string) slog.Handler { return warnings{w.Handler.WithGroup(name)} }
 
 func or[T comparable](v, otherwise T) T {
 	var zero T
