@@ -358,7 +358,7 @@ func clip(s string, n int) string {
 	return strings.ToValidUTF8(s[:n], "")
 }
 
-// Server wraps a handler in a server with the bounds of DESIGN.md "Trust". How
+// Server wraps a handler in a server with the bounds of ARCHITECTURE.md "Trust". How
 // long bodies and answers may take, each route's Within says.
 func Server(h http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{

@@ -48,7 +48,7 @@ type Route struct {
 
 // Bounds where a route sets none.
 const (
-	MaxBody = 64 << 20        // bytes; DESIGN.md "Contracts": bodies up to 64 MB
+	MaxBody = 64 << 20        // bytes; ARCHITECTURE.md "Contracts": bodies up to 64 MB
 	within  = 2 * time.Minute // for one answer
 )
 
