@@ -74,9 +74,15 @@ type config struct {
 	asked map[string]bool
 }
 
+// noConfig is the empty configuration.
+func noConfig() *config {
+	return &config{sections: map[string][2]int{}, asked: map[string]bool{}}
+}
+
 // loadConfig reads the file; an empty path is an empty configuration.
 func loadConfig(path string) (*config, error) {
-	c := &config{path: path, sections: map[string][2]int{}, asked: map[string]bool{}}
+	c := noConfig()
+	c.path = path
 	if path == "" {
 		return c, nil
 	}

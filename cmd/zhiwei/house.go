@@ -55,16 +55,20 @@ type house struct {
 }
 
 // openHouse opens the stores and the kernel. Nothing runs yet.
-func openHouse(ctx context.Context, dir string, set settings, conf *config, log *slog.Logger) (h *house, err error) {
-	h = &house{dir: dir, set: set, config: conf, log: log, people: &people.Module{}, began: time.Now()}
-	defer func() {
-		if err != nil {
-			h.close(context.WithoutCancel(ctx))
-		}
-	}()
+func openHouse(ctx context.Context, dir string, set settings, conf *config, log *slog.Logger) (*house, error) {
+	h := &house{dir: dir, set: set, config: conf, log: log, people: &people.Module{}, began: time.Now()}
+	if err := h.open(ctx); err != nil {
+		h.close(context.WithoutCancel(ctx))
+		return nil, err
+	}
+	return h, nil
+}
+
+func (h *house) open(ctx context.Context) (err error) {
+	set, dir := h.set, h.dir
 	list := append([]app.App{{Name: "people", Module: h.people}, {Name: "clinical", Module: clinical.Module{}}}, all.Apps()...)
 	if h.apps, err = app.Build(list); err != nil {
-		return nil, err
+		return err
 	}
 	clk := clock.System()
 	switch {
@@ -76,17 +80,17 @@ func openHouse(ctx context.Context, dir string, set settings, conf *config, log 
 		err = usage{fmt.Sprintf("--store 只能是 sqlite 或 postgres://…，不能是 %q。 --store takes sqlite or postgres://…, not %q.", set.Store, set.Store)}
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
 	folder := set.Blobs
 	if !filepath.IsAbs(folder) {
 		folder = filepath.Join(dir, folder)
 	}
 	if h.blobs, err = files.Open(folder); err != nil {
-		return nil, err
+		return err
 	}
-	h.kernel, err = kernel.Open(ctx, kernel.Options{Site: set.Site, Store: h.store, Blobs: h.blobs, Registry: h.apps.Registry, Clock: clk, Log: log})
-	return h, err
+	h.kernel, err = kernel.Open(ctx, kernel.Options{Site: set.Site, Store: h.store, Blobs: h.blobs, Registry: h.apps.Registry, Clock: clk, Log: h.log})
+	return err
 }
 
 // start runs the applications and builds the doors. Without running, the house

@@ -84,7 +84,7 @@ func withHouse(ctx context.Context, e env, dir string, f func(c client) error) e
 	if err != nil {
 		return err
 	}
-	h, err := openHouse(ctx, dir, s, &config{}, quietLog(e))
+	h, err := openHouse(ctx, dir, s, noConfig(), quietLog(e))
 	if err != nil {
 		return err
 	}
