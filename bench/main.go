@@ -50,6 +50,7 @@ var areas = []area{
 type bench struct {
 	data    string // folder of the shared data
 	quick   bool
+	binary  string // the program under test; empty: not built yet
 	keep    string // folder for CPU profiles and logs of the programs; empty: none are kept
 	work    string // scratch folder on the measured disk
 	figures []Figure
@@ -83,6 +84,7 @@ func run(ctx context.Context) error {
 	stores := flag.String("store", "sqlite,postgres", "stores to measure")
 	data := flag.String("data", filepath.Join("..", "shared", "data"), "folder of the shared data, with fhir-synthea in it")
 	quick := flag.Bool("quick", false, "short runs with a few bundles; the figures mean little")
+	program := flag.String("program", "", "program to measure; empty: built from this tree")
 	work := flag.String("work", os.TempDir(), "folder on the disk to measure")
 	keep := flag.String("keep", "", "folder to keep CPU profiles of the kernel area and logs of the programs in")
 	results := flag.String("write", "", "file to write the results to, e.g. bench/RESULTS.md; by default that one, where everything was measured")
@@ -102,7 +104,7 @@ func run(ctx context.Context) error {
 		*results = filepath.Join("bench", "RESULTS.md")
 	}
 
-	b := &bench{data: *data, quick: *quick, keep: *keep, loaded: map[string]*loaded{}}
+	b := &bench{data: *data, quick: *quick, keep: *keep, binary: *program, loaded: map[string]*loaded{}}
 	if b.work, err = scratch(*work); err != nil {
 		return err
 	}

@@ -17,18 +17,19 @@ import (
 	"time"
 )
 
-// program builds the program of this tree once, as `make build` does, but with
+// program builds the program of this tree once, like `make build`, but with
 // the names of functions in it, so that a profiler can tell where time goes.
 func (b *bench) program(ctx context.Context) (string, error) {
-	path := filepath.Join(b.work, "zhiwei")
-	if _, err := os.Stat(path); err == nil {
-		return path, nil
+	if b.binary != "" {
+		return b.binary, nil
 	}
-	c := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-w", "-o", path, "./cmd/zhiwei")
+	path := filepath.Join(b.work, "zhiwei")
+	c := exec.CommandContext(ctx, "go", "build", "-ldflags", "-w", "-o", path, "./cmd/zhiwei")
 	c.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := c.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build ./cmd/zhiwei (run the bench in the project's root): %w\n%s", err, out)
 	}
+	b.binary = path
 	return path, nil
 }
 
