@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -66,7 +67,11 @@ func openHouse(ctx context.Context, dir string, set settings, conf *config, log 
 
 func (h *house) open(ctx context.Context) (err error) {
 	set, dir := h.set, h.dir
-	list := append([]app.App{{Name: "people", Module: h.people}, {Name: "clinical", Module: clinical.Module{}}}, all.Apps()...)
+	optional, err := h.chosen()
+	if err != nil {
+		return err
+	}
+	list := append([]app.App{{Name: "people", Module: h.people}, {Name: "clinical", Module: clinical.Module{}}}, optional...)
 	if h.apps, err = app.Build(list); err != nil {
 		return err
 	}
@@ -91,6 +96,27 @@ func (h *house) open(ctx context.Context) (err error) {
 	}
 	h.kernel, err = kernel.Open(ctx, kernel.Options{Site: set.Site, Store: h.store, Blobs: h.blobs, Registry: h.apps.Registry, Clock: clk, Log: h.log})
 	return err
+}
+
+// chosen are the applications that the configuration does not switch off:
+//
+//	apps:
+//	  off: [library-desk]
+func (h *house) chosen() ([]app.App, error) {
+	var section struct {
+		Off []string `yaml:"off"`
+	}
+	if err := h.config.section("apps", &section); err != nil {
+		return nil, err
+	}
+	list := all.Apps()
+	for _, name := range section.Off {
+		n := len(list)
+		if list = slices.DeleteFunc(list, func(a app.App) bool { return a.Name == name }); len(list) == n {
+			return nil, errs.E(errs.Invalid, "config", name, "没有名为 "+name+" 的应用可关闭。", "There is no application "+name+" to switch off.")
+		}
+	}
+	return list, nil
 }
 
 // start runs the applications and builds the doors. Without running, the house

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -14,7 +15,9 @@ import (
 	"testing"
 	"time"
 
+	"zhiwei/apps/all"
 	"zhiwei/door/gate"
+	"zhiwei/store/storetest"
 )
 
 // out is what a command printed, safe to read while it runs.
@@ -364,5 +367,73 @@ func TestCheckNamesADamagedBlob(t *testing.T) {
 	code, o, _ := do(t, "check", "--data", dir)
 	if code != 1 || strings.Count(o, "\n") != 1 || !strings.Contains(o, "sha256-") {
 		t.Fatalf("check: %d %q", code, o)
+	}
+}
+
+// Proves A27: with every optional application off the program starts and serves
+// what is the kernel's own.
+func TestEveryApplicationMayBeOff(t *testing.T) {
+	dir := t.TempDir()
+	conf := filepath.Join(dir, "c.yaml")
+	var names []string
+	for _, a := range all.Apps() {
+		names = append(names, a.Name)
+	}
+	if err := os.WriteFile(conf, []byte("apps:\n  off: ["+strings.Join(names, ", ")+"]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	url, _, _ := serving(t, filepath.Join(dir, "data"), "--config", conf)
+	token := newToken(t, filepath.Join(dir, "data"))
+	if code, body := get(t, url+"/api/copies", token); code != http.StatusNotFound {
+		t.Errorf("an application that is off answers %d %s", code, body)
+	}
+	if code, body := ask(t, http.MethodPost, url+"/fhir/Patient", token, `{"resourceType":"Patient"}`); code != http.StatusCreated {
+		t.Errorf("FHIR without applications: %d %s", code, body)
+	}
+	if err := os.WriteFile(conf, []byte("apps:\n  off: [nothing]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, e := do(t, "serve", "--data", filepath.Join(dir, "data2"), "--listen", "127.0.0.1:0", "--config", conf); code != 1 || !strings.Contains(e, "nothing") {
+		t.Errorf("switching off what is not there: %d %s", code, e)
+	}
+}
+
+// Two serve processes over one PostgreSQL both accept writes; when one ends the
+// other goes on, and both saw the same feed.
+func TestTwoServesOverOnePostgreSQL(t *testing.T) {
+	db := storetest.Postgres(t)
+	first, second := t.TempDir(), t.TempDir()
+	url1, _, stop := serving(t, first, "--store", db)
+	url2, printed, _ := serving(t, second, "--store", db)
+	if strings.Contains(printed.String(), "first sign-in") {
+		t.Error("the second node offers a first sign-in again")
+	}
+	token := newToken(t, first)
+	const each = 40
+	var wg sync.WaitGroup
+	for n, url := range []string{url1, url2} {
+		for w := range 4 {
+			wg.Go(func() {
+				for i := range each / 4 {
+					body := fmt.Sprintf(`{"data":{"title":"书 %d-%d-%d","barcode":"%d%d%d"}}`, n, w, i, n, w, i)
+					if code, answer := ask(t, http.MethodPost, url+"/api/copies", token, body); code != http.StatusCreated {
+						t.Errorf("node %d: %d %s", n, code, answer)
+					}
+				}
+			})
+		}
+	}
+	wg.Wait()
+	for _, url := range []string{url1, url2} {
+		if code, body := get(t, url+"/api/copies?total=true&limit=1", token); code != http.StatusOK || !strings.Contains(body, fmt.Sprintf(`"total":%d`, 2*each)) {
+			t.Errorf("%s: %d %s", url, code, body)
+		}
+	}
+	stop()
+	if code, body := ask(t, http.MethodPost, url2+"/api/copies", token, `{"data":{"title":"余下的节点","barcode":"9"}}`); code != http.StatusCreated {
+		t.Errorf("after the other node ended: %d %s", code, body)
+	}
+	if code, o, e := do(t, "check", "--data", second); code != 0 {
+		t.Errorf("check: %d %s %s", code, o, e)
 	}
 }
