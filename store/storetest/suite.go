@@ -39,6 +39,8 @@ var contract = []struct {
 	{"write/no-lost-update", testNoLostUpdate},
 	{"write/positions", testPositions},
 	{"write/sequence", testSequence},
+	{"write/crossing", func(b *bench) { testCrossing(b, b.s) }},
+	{"write/priority", testPriority},
 	{"write/purge", testPurge},
 	{"write/large", testLarge},
 	{"write/interrupted", testInterrupted},

@@ -351,7 +351,7 @@ func testSort(b *bench) {
 	down := func(p string) search.Sort { return search.Sort{Param: p, Desc: true} }
 	for _, c := range []struct {
 		sort []search.Sort
-		want string // a bar between what the keys tell apart; order inside is by creation
+		want string // in order of creation between bars, see groups
 	}{
 		{nil, "e|d|c|b|a"},
 		{[]search.Sort{up("date")}, "b|d|a|e|c"},
@@ -379,20 +379,18 @@ func testSort(b *bench) {
 	}
 }
 
-// groups compares an order with one that has bars between what must be apart.
-// Inside a group ids stand by creation, which here is their own order, either
-// way round: the contract does not say which.
+// groups compares an order with one that has bars between what the keys tell
+// apart. What they do not stands newest first, which is last id first here.
 func groups(got []string, want string) string {
 	i := 0
 	for g := range strings.SplitSeq(want, "|") {
 		if i+len(g) > len(got) {
 			return "too few"
 		}
-		part := strings.Join(got[i:i+len(g)], "")
-		back := []byte(part)
-		slices.Reverse(back)
-		if part != g && string(back) != g {
-			return fmt.Sprintf("%q where %q must be", part, g)
+		newest := []byte(g)
+		slices.Reverse(newest)
+		if part := strings.Join(got[i:i+len(g)], ""); part != string(newest) {
+			return fmt.Sprintf("%q where %q must be", part, newest)
 		}
 		i += len(g)
 	}

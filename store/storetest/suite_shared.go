@@ -34,6 +34,7 @@ func RunShared(t *testing.T, open OpenShared) {
 		{"changed", testSharedChanged},
 		{"no-lost-update", testSharedUpdates},
 		{"one-wins", testSharedRace},
+		{"crossing", testCrossing},
 		{"references", testSharedReferences},
 		{"sequence", testSharedSequence},
 		{"lease", testSharedLease},

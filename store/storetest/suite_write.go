@@ -336,6 +336,104 @@ func testNoLostUpdate(b *bench) {
 	b.whole()
 }
 
+// testCrossing has transactions take the same records in opposite orders, here
+// and at another store: what deadlocks below is retried inside and nobody hears
+// of it.
+func testCrossing(b *bench, other store.Store) {
+	const writers, each = 8, 10
+	keys := []record.Key{person("a"), person("b"), ward("c")}
+	for _, k := range keys {
+		b.save(Draft{Key: k})
+	}
+	var wg sync.WaitGroup
+	for w := range writers {
+		s := []store.Store{b.s, other}[w%2]
+		wg.Go(func() {
+			for i := range each {
+				var drafts []Draft
+				for _, k := range keys {
+					drafts = append(drafts, Draft{Key: k, Data: fmt.Sprintf(`{"w":%d,"i":%d}`, w, i)})
+				}
+				if w%4 > 1 {
+					slices.Reverse(drafts)
+				}
+				acks, err := Save(b.Context(), s, drafts...)
+				if err != nil {
+					b.Errorf("crossing writes: %v", err)
+					return
+				}
+				b.acked(acks)
+			}
+		})
+	}
+	wg.Wait()
+	for _, k := range keys {
+		if r := b.get(k); r.Version != writers*each+1 {
+			b.Errorf("%v is at version %d, want %d", k, r.Version, writers*each+1)
+		}
+	}
+	b.whole()
+}
+
+// testPriority lets bulk work pile up behind a write that takes its time: a
+// person's write that comes last is not the last to be done.
+func testPriority(b *bench) {
+	if _, naive := b.s.(*Model); naive {
+		b.Skip("one lock has no queue")
+	}
+	const bulk, each = 20, 200
+	started, release := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		_, err := b.s.Write(b.Context(), store.Bulk, nil, func(tx store.Tx) error {
+			once.Do(func() { close(started) })
+			<-release
+			_, err := Draft{Key: ward("slow")}.Put(tx)
+			return err
+		})
+		if err != nil {
+			b.Errorf("slow bulk write: %v", err)
+		}
+	})
+	<-started
+	last := make(chan int64, bulk)
+	for w := range bulk {
+		wg.Go(func() {
+			c, err := b.s.Write(b.Context(), store.Bulk, nil, func(tx store.Tx) error {
+				for i := range each {
+					if _, err := (Draft{Key: reading(fmt.Sprintf("%d-%d", w, i))}).Put(tx); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				b.Errorf("bulk write: %v", err)
+			}
+			last <- c.Last.Seq
+		})
+	}
+	wg.Go(func() {
+		c, err := b.s.Write(b.Context(), store.Person, nil, func(tx store.Tx) error {
+			_, err := Draft{Key: person("patient")}.Put(tx)
+			return err
+		})
+		if err != nil {
+			b.Errorf("a person's write: %v", err)
+		}
+		var end int64
+		for range bulk {
+			end = max(end, <-last)
+		}
+		if c.Last.Seq >= end {
+			b.Errorf("a person's write came to stand at %d, after all bulk work, which ends at %d", c.Last.Seq, end)
+		}
+	})
+	close(release)
+	wg.Wait()
+}
+
 func testPositions(b *bench) {
 	head, err := b.s.Position(b.Context())
 	b.ok(err)

@@ -159,9 +159,9 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-// TestFailedSync: a write whose sync failed is not acknowledged, and what is
+// TestPowerLossAfterFailedSync: a write whose sync failed is not acknowledged, and what is
 // acknowledged after it lasts.
-func TestFailedSync(t *testing.T) {
+func TestPowerLossAfterFailedSync(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "records.db")
 	disk := faultvfs.Register("failed-sync")
 	s, err := openSQLite(t.Context(), path, "failed-sync")
