@@ -88,13 +88,16 @@ type auditRest struct {
 // number gives the puts their places in the feed, the notes theirs in the
 // audit, and moves both chains.
 func (b *batch) number() error {
+	if err := b.packed(); err != nil {
+		return err
+	}
 	next := b.head.seq
 	first := map[record.Key]map[int64]int64{}
 	feed := make([]any, 0, 5*len(b.puts))
 	for _, p := range b.puts {
 		next++
 		feed = append(feed, next, p.rid, p.nth, p.kind, feedSum(next, p.rid, p.nth, p.kind))
-		b.head.feedHash = feedLink(b.head.feedHash, next, p.hash)
+		b.head.feedHash = feedLink(b.head.feedHash, next, p.row.hash)
 		if first[p.key] == nil {
 			first[p.key] = map[int64]int64{}
 		}

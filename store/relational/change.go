@@ -239,27 +239,23 @@ func (c *change) Put(v store.Version) error {
 		}
 	}
 	f := frame{nth: c.current(v.Key).nth() + 1, entered: millis(rec.EnteredAt), epoch: rec.HomeEpoch, place: rec.Place, mark: rec.Mark, data: rec.Data, index: appendEntries(nil, list)}
-	body, err := f.pack()
-	if err != nil {
-		return errs.Wrap("write", v.Key.String(), err)
-	}
 	st = c.own(c.current(v.Key))
 	b := c.b
 	x := &row{
 		rid: st.rid, nth: st.nth() + 1, version: rec.Version,
 		state: b.word(stateWord, rec.State), home: b.word(siteWord, rec.Home),
 		created: millis(rec.CreatedAt), updated: millis(rec.UpdatedAt), next: millis(rec.NextAt),
-		hash: store.HashVersion(&rec), body: body,
 		kind: b.word(kindWord, rec.Kind), id: rec.ID, present: present(list),
 		org: b.word(placeWord, rec.Place.Org), dept: b.word(placeWord, rec.Place.Dept), owner: rec.Place.Owner, subject: subject,
 	}
 	if rec.Deleted {
 		x.deleted = deleted
 	}
+	b.pack(x, &rec, f)
 	st.cur, st.rec, st.index, st.refs = x, rec, list, refs
 	st.pending = append(st.pending, x)
 	st.touched, st.loose, st.deleting = true, v.Loose, rec.Deleted
-	c.puts = append(c.puts, put{rid: x.rid, nth: x.nth, kind: x.kind, hash: x.hash, key: rec.Key, version: rec.Version})
+	c.puts = append(c.puts, put{row: x, rid: x.rid, nth: x.nth, kind: x.kind, key: rec.Key, version: rec.Version})
 	return nil
 }
 

@@ -30,11 +30,15 @@ const frameV1 = 1
 // maxFrame bounds what a body may unpack to, against a damaged length.
 const maxFrame = 256 << 20
 
+// packers is how many bodies are packed at a time. Each costs a compressor's
+// memory, and the batcher keeps a processor busy by itself.
+const packers = 2
+
 var encoder, decoder = coders()
 
 func coders() (*zstd.Encoder, *zstd.Decoder) {
 	e, err := zstd.NewWriter(nil, zstd.WithEncoderDictRaw(frameV1, dictionaryV1), zstd.WithEncoderLevel(zstd.SpeedDefault),
-		zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(1<<20), zstd.WithEncoderCRC(false))
+		zstd.WithEncoderConcurrency(packers), zstd.WithWindowSize(1<<20), zstd.WithEncoderCRC(false))
 	if err != nil {
 		panic(err) // constant options
 	}

@@ -111,24 +111,31 @@ func (t *tx) Queue(want int64, query string, args ...any) {
 	t.err = err
 }
 
-var inserts = map[*relational.Table]string{}
+// manyRows is how many rows one statement inserts where there are so many: most
+// of the cost of a short row is that of the call.
+const manyRows = 12
+
+var inserts, insertMany = map[*relational.Table]string{}, map[*relational.Table]string{}
 
 func init() {
 	for _, t := range relational.Tables {
-		inserts[t] = "INSERT INTO " + t.Name + " (" + strings.Join(t.Columns, ", ") + ") VALUES (?" + strings.Repeat(",?", len(t.Columns)-1) + ")"
+		one := "(?" + strings.Repeat(",?", len(t.Columns)-1) + ")"
+		inserts[t] = "INSERT INTO " + t.Name + " (" + strings.Join(t.Columns, ", ") + ") VALUES " + one
+		insertMany[t] = inserts[t] + strings.Repeat(","+one, manyRows-1)
 	}
 }
 
 // Insert implements relational.Tx.
 func (t *tx) Insert(table *relational.Table, vals []any) {
-	if t.err != nil {
-		return
+	n := len(table.Columns)
+	for len(vals) > 0 && t.err == nil {
+		query, take := inserts[table], n
+		if len(vals) >= manyRows*n {
+			query, take = insertMany[table], manyRows*n
+		}
+		_, t.err = t.conn.Exec(context.Background(), query, vals[:take]...)
+		vals = vals[take:]
 	}
-	s, err := t.prepare(context.Background(), inserts[table])
-	for n := len(table.Columns); err == nil && len(vals) > 0; vals = vals[n:] {
-		_, err = s.ExecContext(context.Background(), vals[:n]...)
-	}
-	t.err = err
 }
 
 // Flush implements relational.Tx.
