@@ -16,10 +16,14 @@ const mostAtOnce = 50
 /** How long a row that changed before one's eyes stays marked, in milliseconds. */
 const freshFor = 4000
 
+/** Up to so many rows, the list is simply asked again: that puts a new one where it belongs. */
+const askAgain = 500
+
 /**
  * The records of a kind that match, page after page, kept current by the feed.
- * Rows that change are replaced where they stand and marked as fresh; new ones
- * come on top where the list is newest first, else they are counted in waiting.
+ * Rows that change are replaced where they stand and marked as fresh. New ones
+ * come on top where the list is newest first, else in their place by the order;
+ * where too much is loaded to ask for it again they are counted in waiting.
  */
 export function useRecords(kind: Ref<Kind | undefined>, filters: Ref<Filters>, sort: Ref<string>) {
   const rows = shallowRef<Rec[]>([])
@@ -124,13 +128,45 @@ export function useRecords(kind: Ref<Kind | undefined>, filters: Ref<Filters>, s
       }
       if (mine !== turn) return
       learn(k, got.items)
-      place(some, got.items)
+      const arrived = place(some, got.items)
+      if (arrived.length === 0 || !sort.value) continue
+      if (rows.value.length <= askAgain) return again(k, mine, ids)
+      waiting.value += arrived.length
     }
   }
 
-  function place(asked: string[], now: Rec[]): void {
+  /** Loads what is loaded anew, in order, and marks those of ids that are among it. */
+  async function again(k: Kind, mine: number, ids: string[]): Promise<void> {
+    const before = new Map(rows.value.map((r) => [r.id, r.version]))
+    const limit = Math.max(firstPage, rows.value.length + ids.length)
+    try {
+      const got = await ask<Page>(`/api/${k.plural}` + search({ limit }))
+      if (mine !== turn) return
+      learn(k, got.items)
+      mark(got.items.filter((r) => before.get(r.id) !== r.version).map((r) => r.id))
+      rows.value = got.items
+      next = got.next
+      done.value = got.next === null
+      void count(k, mine)
+    } catch {
+      waiting.value += ids.length
+    }
+  }
+
+  /** Marks rows as fresh for a while. */
+  function mark(ids: string[]): void {
+    for (const id of ids) fresh.value.add(id)
+    triggerRef(fresh)
+    setTimeout(() => {
+      for (const id of ids) fresh.value.delete(id)
+      triggerRef(fresh)
+    }, freshFor)
+  }
+
+  /** Puts changed records in their rows and takes away what matches no more; returns those that are new to the list. */
+  function place(asked: string[], now: Rec[]): Rec[] {
     const found = new Map(now.map((r) => [r.id, r]))
-    const marked = new Set(fresh.value)
+    const marked: string[] = []
     const gone = new Set(asked.filter((id) => !found.has(id)))
     let list = rows.value
     const before = list.length
@@ -141,25 +177,19 @@ export function useRecords(kind: Ref<Kind | undefined>, filters: Ref<Filters>, s
       if (!newer) return r
       found.delete(r.id)
       if (newer.version <= r.version) return r
-      marked.add(r.id)
+      marked.push(r.id)
       return newer
     })
-    const added = [...found.values()]
     // Changed records that were not loaded yet come with their page; new ones are shown at once.
-    const fresher = added.filter((r) => r.version === 1 || done.value)
+    const arrived = [...found.values()].filter((r) => r.version === 1 || done.value)
     if (!sort.value) {
-      list = [...fresher, ...list]
-      for (const r of fresher) marked.add(r.id)
-    } else {
-      waiting.value += fresher.length
+      list = [...arrived, ...list]
+      marked.push(...arrived.map((r) => r.id))
     }
     rows.value = list
-    if (total.value !== undefined) total.value += (sort.value ? 0 : fresher.length) - removed
-    fresh.value = marked
-    setTimeout(() => {
-      for (const r of now) fresh.value.delete(r.id)
-      triggerRef(fresh)
-    }, freshFor)
+    if (total.value !== undefined) total.value += (sort.value ? 0 : arrived.length) - removed
+    mark(marked)
+    return arrived
   }
 
   const stop = feed.listen(onChanges, () => void reload())
