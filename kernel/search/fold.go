@@ -2,6 +2,7 @@ package search
 
 import (
 	"strings"
+	"sync/atomic"
 	"unicode"
 
 	"github.com/mozillazg/go-pinyin"
@@ -53,7 +54,27 @@ func Fold(s string) string {
 // Han tells whether r is a Chinese character.
 func Han(r rune) bool { return unicode.Is(unicode.Han, r) }
 
-var pinyinArgs = pinyin.Args{Style: pinyin.Normal, Heteronym: false}
+// spelt remembers the pinyin of the common characters: the library takes the
+// tones off by a regular expression at every call.
+var spelt [0x9FFF - 0x4E00 + 1]atomic.Pointer[string]
+
+// spell gives a character's first reading without tone; "" where it has none.
+func spell(r rune) string {
+	i := int(r) - 0x4E00
+	if i >= 0 && i < len(spelt) {
+		if s := spelt[i].Load(); s != nil {
+			return *s
+		}
+	}
+	s := ""
+	if p := pinyin.SinglePinyin(r, pinyin.Args{Style: pinyin.Normal}); len(p) > 0 {
+		s = p[0]
+	}
+	if i >= 0 && i < len(spelt) {
+		spelt[i].Store(&s)
+	}
+	return s
+}
 
 // Spell gives the pinyin of a folded text without spaces and its initials.
 // Parts that are not Chinese stay as they are in the first and give their first
@@ -63,11 +84,10 @@ func Spell(folded string) (full, initials string, ok bool) {
 	start := true
 	for _, r := range folded {
 		if Han(r) {
-			p := pinyin.SinglePinyin(r, pinyinArgs)
-			if len(p) > 0 && p[0] != "" {
+			if p := spell(r); p != "" {
 				ok = true
-				f.WriteString(p[0])
-				i.WriteByte(p[0][0])
+				f.WriteString(p)
+				i.WriteByte(p[0])
 			}
 			start = true
 			continue
