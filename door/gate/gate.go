@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"runtime/debug"
 	"slices"
@@ -124,7 +125,7 @@ func (g *Gate) Routes() []Route { return slices.Clone(g.table.Load().routes) }
 // ServeHTTP answers one request.
 func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
-	headers(h, g.o.Secure)
+	headers(h, g.o.Secure || Encrypted(r))
 	id, err := uuid.NewV7()
 	if err != nil {
 		http.Error(w, "no randomness", http.StatusServiceUnavailable)
@@ -333,21 +334,39 @@ func door(path string) string {
 	return "web"
 }
 
-// remote is the address of the peer without its port.
+// remote is the address the request came from, without a port. A peer on this
+// machine that says whom it speaks for is a proxy in front of us: the last
+// address it names is the one it saw itself. What a peer elsewhere says of itself
+// is not believed.
 func remote(r *http.Request) string {
-	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
-		return host
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
 	}
-	return r.RemoteAddr
+	if via := r.Header.Values("X-Forwarded-For"); len(via) > 0 && loopbackAddress(host) {
+		last := via[len(via)-1]
+		last = strings.TrimSpace(last[strings.LastIndexByte(last, ',')+1:])
+		if addr, err := netip.ParseAddr(last); err == nil {
+			return addr.Unmap().String()
+		}
+		return "unknown"
+	}
+	return host
 }
 
-func isLoopback(addr string) bool {
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return false
+// Encrypted tells whether the client's connection is: ours, or the one of a
+// proxy on this machine that says so.
+func Encrypted(r *http.Request) bool {
+	if r.TLS != nil {
+		return true
 	}
-	ip := net.ParseIP(host)
-	return ip != nil && ip.IsLoopback()
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	return err == nil && loopbackAddress(host) && strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https")
+}
+
+func loopbackAddress(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.Unmap().IsLoopback()
 }
 
 // clip shortens what a stranger sent before it is kept.

@@ -199,6 +199,33 @@ func TestPermissions(t *testing.T) {
 	if w.Code != 200 {
 		t.Errorf("metrics from loopback: %d", w.Code)
 	}
+	// A proxy on this machine speaks for others, who are not on this machine; a
+	// peer elsewhere is not believed.
+	for peer, c := range map[string]struct {
+		via, proto string
+		status     int
+		hsts       bool
+	}{
+		"127.0.0.1:1": {"10.0.0.9, 203.0.113.7", "https", 401, true}, "[::1]:1": {"127.0.0.1", "", 200, false}, "127.0.0.1:2": {"junk", "", 401, false}, "198.51.100.1:1": {"127.0.0.1", "https", 401, false},
+	} {
+		r := httptest.NewRequest("GET", "/metrics", nil)
+		r.RemoteAddr = peer
+		r.Header.Set("X-Forwarded-For", c.via)
+		r.Header.Set("X-Forwarded-Proto", c.proto)
+		w := httptest.NewRecorder()
+		g.ServeHTTP(w, r)
+		if w.Code != c.status || (w.Header().Get("Strict-Transport-Security") != "") != c.hsts {
+			t.Errorf("%s for %s: %d, HSTS %q", peer, c.via, w.Code, w.Header().Get("Strict-Transport-Security"))
+		}
+	}
+	all := g.ledger.all()
+	proxied := false
+	for _, e := range all {
+		proxied = proxied || e.Remote == "203.0.113.7"
+	}
+	if !proxied {
+		t.Error("the audit does not name the address behind the proxy")
+	}
 	socket := httptest.NewRequest("GET", "/ops", nil)
 	w = httptest.NewRecorder()
 	g.ServeHTTP(w, socket.WithContext(gate.WithLocal(socket.Context(), identity.Root())))

@@ -132,7 +132,7 @@ func signedIn(_ *access.Rules, p *identity.Principal, r *http.Request) error {
 }
 
 func loopback(_ *access.Rules, p *identity.Principal, r *http.Request) error {
-	if isLoopback(r.RemoteAddr) {
+	if loopbackAddress(remote(r)) {
 		return nil
 	}
 	if err := signedIn(nil, p, r); err != nil {

@@ -58,7 +58,7 @@ func (d *Door) signIn(w http.ResponseWriter, r *http.Request, _ *identity.Princi
 	}
 	http.SetCookie(w, &http.Cookie{
 		Name: gate.SessionCookie, Value: s.Secret, Path: "/", Expires: s.Expires, HttpOnly: true,
-		SameSite: http.SameSiteStrictMode, Secure: d.secure || r.TLS != nil,
+		SameSite: http.SameSiteStrictMode, Secure: d.secure || gate.Encrypted(r),
 	})
 	return answer(w, r, http.StatusOK, standing(s.Principal, s.Standing))
 }
@@ -91,7 +91,7 @@ func (d *Door) signOut(w http.ResponseWriter, r *http.Request, p *identity.Princ
 	if err := d.people.SignOut(r.Context(), p); err != nil {
 		return err
 	}
-	http.SetCookie(w, &http.Cookie{Name: gate.SessionCookie, Path: "/", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: d.secure || r.TLS != nil})
+	http.SetCookie(w, &http.Cookie{Name: gate.SessionCookie, Path: "/", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: d.secure || gate.Encrypted(r)})
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }
