@@ -343,15 +343,18 @@ func remote(r *http.Request) string {
 	if err != nil {
 		return r.RemoteAddr
 	}
-	if via := r.Header.Values("X-Forwarded-For"); len(via) > 0 && loopbackAddress(host) {
+	via := append(r.Header.Values("X-Real-Ip"), r.Header.Values("X-Forwarded-For")...)
+	if !loopbackAddress(host) || len(via) == 0 && r.Header.Get("Forwarded") == "" {
+		return host
+	}
+	if len(via) > 0 {
 		last := via[len(via)-1]
 		last = strings.TrimSpace(last[strings.LastIndexByte(last, ',')+1:])
 		if addr, err := netip.ParseAddr(last); err == nil {
 			return addr.Unmap().String()
 		}
-		return "unknown"
 	}
-	return host
+	return "unknown"
 }
 
 // Encrypted tells whether the client's connection is: ours, or the one of a

@@ -218,6 +218,15 @@ func TestPermissions(t *testing.T) {
 			t.Errorf("%s for %s: %d, HSTS %q", peer, c.via, w.Code, w.Header().Get("Strict-Transport-Security"))
 		}
 	}
+	for _, name := range []string{"X-Real-IP", "Forwarded"} {
+		r := httptest.NewRequest("GET", "/metrics", nil)
+		r.RemoteAddr = "127.0.0.1:3"
+		r.Header.Set(name, "203.0.113.7")
+		w := httptest.NewRecorder()
+		if g.ServeHTTP(w, r); w.Code != 401 {
+			t.Errorf("%s: %d", name, w.Code)
+		}
+	}
 	all := g.ledger.all()
 	proxied := false
 	for _, e := range all {
