@@ -219,9 +219,6 @@ func readEntries(raw []byte) ([]entry, error) {
 	return arrange(list), nil
 }
 
-// table is the Table of an entry.
-func (e *entry) of() *Table { return entryTables[e.table] }
-
 var entryTables = [...]*Table{TokenTable, TextTable, DateTable, QuantityTable, RefTable, URLTable}
 
 // row appends the entry as a row of its table.

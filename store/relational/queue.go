@@ -20,7 +20,6 @@ type job struct {
 	done     chan outcome         // buffered
 
 	out  outcome // of the batch under way
-	from int     // first of its audits in the batch
 	puts []put
 }
 
