@@ -118,6 +118,9 @@ func (a *App) treat(ctx context.Context, h *loop.Handle, s *sensor) (time.Durati
 	if err != nil {
 		return 0, err
 	}
+	if o.HeldUntil != nil && o.HeldUntil.After(until) {
+		until = o.HeldUntil.Time // said once, it stands: the first to fall must not run ahead of the last
+	}
 	if left := until.Sub(a.clock.Now()); left > 0 {
 		return min(left, time.Second), a.writeHeld(ctx, h, now, until)
 	}
