@@ -2,6 +2,9 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -133,11 +136,11 @@ func (h *house) start(ctx context.Context, running bool) error {
 		if h.series, err = local.Open(filepath.Join(h.dir, "series"), local.Options{Log: h.log}); err != nil {
 			return err
 		}
-		owner, err := os.Hostname()
+		owner, err := h.owner()
 		if err != nil {
-			owner = "host"
+			return err
 		}
-		if err := h.apps.Start(ctx, owner+"/"+uuid.NewString(), host); err != nil {
+		if err := h.apps.Start(ctx, owner, host); err != nil {
 			return err
 		}
 		if err := h.config.strangers(); err != nil {
@@ -147,6 +150,32 @@ func (h *house) start(ctx context.Context, running bool) error {
 		return err
 	}
 	return h.doors(ctx)
+}
+
+// owner is the name under which this folder's serve holds leases. It stays over
+// restarts: the lock of the folder proves that whoever held them before is dead,
+// so a killed serve is carried on at once. Machine and path are part of it, so
+// that a copy of the folder elsewhere is another owner.
+func (h *house) owner() (string, error) {
+	path := filepath.Join(h.dir, "node")
+	id, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		id = []byte(uuid.NewString())
+		err = os.WriteFile(path, id, 0o600)
+	}
+	if err != nil {
+		return "", errs.Wrap("start", path, err)
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return "", errs.Wrap("start", "hostname", err)
+	}
+	abs, err := filepath.Abs(h.dir)
+	if err != nil {
+		return "", errs.Wrap("start", h.dir, err)
+	}
+	sum := sha256.Sum256([]byte(abs))
+	return host + "/" + string(id) + "/" + hex.EncodeToString(sum[:4]), nil
 }
 
 // doors gathers every route of the program behind the gate.

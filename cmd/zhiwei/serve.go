@@ -73,26 +73,26 @@ func serve(ctx context.Context, e env, args []string) error {
 	if err := set.save(*dir); err != nil { // only settings that opened are remembered
 		return err
 	}
+	// The address first: nothing must act by itself in a process that cannot serve.
+	l, err := net.Listen("tcp", *listen)
+	if err != nil {
+		return errs.E(errs.Unavailable, "listen", *listen, "无法监听 "+*listen+"，端口可能已被占用；请换一个或停止占用它的程序。", *listen+" cannot be listened on, perhaps it is taken; choose another or stop what uses it.").Because(err)
+	}
+	defer l.Close()
 	if err := h.start(ctx, true); err != nil {
 		return err
 	}
-	return h.listen(ctx, e, *listen)
+	return h.serve(ctx, e, l)
 }
 
-// listen answers until ctx ends, then finishes what is being answered.
-func (h *house) listen(ctx context.Context, e env, address string) error {
-	l, err := net.Listen("tcp", address)
-	if err != nil {
-		return errs.E(errs.Unavailable, "listen", address, "无法监听 "+address+"，端口可能已被占用；请换一个或停止占用它的程序。", address+" cannot be listened on, perhaps it is taken; choose another or stop what uses it.").Because(err)
-	}
+// serve answers until ctx ends, then finishes what is being answered.
+func (h *house) serve(ctx context.Context, e env, l net.Listener) error {
 	first, err := h.people.People.Bootstrap(ctx, e.getenv("ZHIWEI_ADMIN_PASSWORD"))
 	if err != nil {
-		l.Close()
 		return err
 	}
 	stopSocket, err := h.listenSocket()
 	if err != nil {
-		l.Close()
 		return err
 	}
 	defer stopSocket()
@@ -122,7 +122,7 @@ func (h *house) listen(ctx context.Context, e env, address string) error {
 
 	select {
 	case err := <-ended:
-		return errs.Wrap("serve", address, err)
+		return errs.Wrap("serve", l.Addr().String(), err)
 	case <-ctx.Done():
 	}
 	h.log.Info("stopping")

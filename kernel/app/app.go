@@ -143,8 +143,7 @@ func Build(apps []App) (*House, error) {
 }
 
 // Start provisions, validates and starts every application, then the loops. On
-// an error what was started is stopped again. owner must be unique to this
-// process and start.
+// an error what was started is stopped again. owner is as of loop.NewRunner.
 func (h *House) Start(ctx context.Context, owner string, host func(app string) *Host) error {
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	h.cancel = cancel

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
-
 	"zhiwei/kernel"
 	"zhiwei/kernel/clock"
 	"zhiwei/kernel/errs"
@@ -150,7 +148,7 @@ func (h *Handle) Act(ctx context.Context, s Step) (Outcome, error) {
 	id := DerivedID("act", h.loop.Name, s.Key.String(), strconv.FormatInt(s.Version, 10), s.Name)
 	key := record.Key{Kind: kernel.ActionKind, ID: id}
 	st := h.Kernel().Store()
-	owner := h.runner.owner + "/" + uuid.NewString()
+	owner := h.runner.owner
 	_, ok, err := st.Acquire(ctx, "action/"+id, owner, actionLease)
 	if err != nil {
 		return Outcome{}, err

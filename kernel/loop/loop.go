@@ -43,7 +43,10 @@ type Loop struct {
 	PerSecond float64 // bound on looks a second; 0 means 100
 }
 
-// Watch names the records a loop looks at.
+// Watch names the records a loop looks at. At every start of an owner the
+// records in the named states are looked at again; those of a kind watched in any
+// state only when they changed since the loop last looked, so a loop that keeps
+// something in memory names its states.
 type Watch struct {
 	Kind   string
 	States []string // only while in one of these; none: in any
@@ -71,7 +74,10 @@ type Runner struct {
 	states map[string]*running // by loop name, while owned
 }
 
-// NewRunner makes a runner. owner must be unique to this process and start.
+// NewRunner makes a runner. owner must be unique among the processes that run
+// over the same store. A process that is known to have replaced another, by the
+// lock of its data folder, may use the same name again: it then has what the dead
+// one held at once instead of when the leases end.
 func NewRunner(k *kernel.Kernel, owner string, log *slog.Logger) *Runner {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)

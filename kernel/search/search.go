@@ -165,7 +165,10 @@ type Has struct {
 	Where []Clause
 }
 
-// Sort is one key of the order. Records without a value come last.
+// Sort is one key of the order. Records without a value come last. A period
+// sorts by its start, in both directions; a quantity by its lower end, a token by
+// its code, a text by its folded whole form; of several values the smallest
+// counts ascending, the largest descending.
 type Sort struct {
 	Param string
 	Desc  bool
@@ -175,7 +178,7 @@ type Sort struct {
 type Query struct {
 	Kind  string
 	Where []Clause
-	Sort  []Sort // then by creation; empty: newest created first
+	Sort  []Sort // ties, and all without a sort: newest first, by when a record was first mentioned
 	Limit int    // 1–1000; 0 means 50
 	After string // cursor of the page before, as the store gave it; opaque
 	Total bool   // also count all matches

@@ -154,7 +154,7 @@ type HistoryPage struct {
 // Feeder is the one ordered feed of the site.
 type Feeder interface {
 	// Feed returns up to limit entries after a position of this site and epoch, in
-	// order and without gaps. Conflict where after is of another epoch; Unavailable
+	// order and without gaps. Conflict where after lies beyond the head; Unavailable
 	// with the oldest kept position where it was trimmed.
 	Feed(ctx context.Context, after int64, limit int) ([]record.Entry, error)
 	// Position is the newest position.
@@ -169,9 +169,9 @@ type Feeder interface {
 	Cursors(ctx context.Context) (map[string]Cursor, error)
 	// DropCursor forgets one.
 	DropCursor(ctx context.Context, name string) error
-	// Trim drops entries that every cursor has passed, and those older than maxAge
-	// whatever the cursors say (their owners then resynchronise). It returns the
-	// oldest kept seq. Trimming never touches records or their history.
+	// Trim drops entries that every cursor has passed, but for the newest keep, and
+	// those older than maxAge whatever cursors and keep say (their owners then
+	// resynchronise). It returns the oldest kept seq. Trimming never touches records or their history.
 	Trim(ctx context.Context, keep int64, maxAge time.Duration) (int64, error)
 }
 
