@@ -183,17 +183,29 @@ func (s *served) get(ctx context.Context, token, path string, into any) error {
 // do sends one request with a bearer token and reads the answer as JSON; an
 // answer of 300 and more is an error with its body.
 func (s *served) do(ctx context.Context, method, token, path string, body []byte, into any) error {
-	req, err := http.NewRequestWithContext(ctx, method, "http://"+s.address+path, bytes.NewReader(body))
+	return exchange(ctx, http.DefaultClient, method, s.url(path), token, "application/json", body, into)
+}
+
+func exchange(ctx context.Context, client *http.Client, method, url, token, contentType string, body []byte, into any) error {
+	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
 	if token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
+	if body == nil {
+		contentType = ""
 	}
-	res, err := http.DefaultClient.Do(req)
+	return send(client, req, contentType, into)
+}
+
+func send(client *http.Client, req *http.Request, contentType string, into any) error {
+	if contentType != "" {
+		req.Header.Set("Content-Type", contentType)
+	}
+	req.Header.Set("X-Zhiwei-CSRF", "1")
+	res, err := client.Do(req)
 	if err != nil {
 		return err
 	}
@@ -203,7 +215,7 @@ func (s *served) do(ctx context.Context, method, token, path string, body []byte
 		return err
 	}
 	if res.StatusCode >= 300 {
-		return fmt.Errorf("%s %s: %s: %s", method, path, res.Status, raw[:min(len(raw), 500)])
+		return fmt.Errorf("%s %s: %s: %s", req.Method, req.URL.Path, res.Status, raw[:min(len(raw), 500)])
 	}
 	if into == nil {
 		return nil

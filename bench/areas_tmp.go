@@ -1,6 +1,0 @@
-package main
-
-import "context"
-
-func pages(ctx context.Context, b *bench, s string) error   { return nil }
-func healing(ctx context.Context, b *bench, s string) error { return nil }
