@@ -15,6 +15,12 @@ onSignedOut(() => {
 
 const app = createApp(App)
 
+// The code of the page that is asked for comes while the session is looked up.
+for (const { components } of router.resolve(location.pathname).matched) {
+  const load = components?.default
+  if (typeof load === 'function') void (load as () => Promise<unknown>)().catch(() => {})
+}
+
 try {
   await loadSession()
 } catch {

@@ -29,6 +29,7 @@ class Feed {
   private cursor = ''
   private abort: AbortController | null = null
   private running = false
+  private placed = false
   private pause = firstPause
   private wake: () => void = () => {}
   private listeners = new Set<Listener>()
@@ -45,6 +46,7 @@ class Feed {
     if (this.running) return
     this.running = true
     this.cursor = ''
+    this.placed = false
     this.ready = new Promise((resolve) => (this.markReady = resolve))
     addEventListener('online', this.onOnline)
     addEventListener('offline', this.onOffline)
@@ -65,9 +67,15 @@ class Feed {
     this.linkRef.value = 'connecting'
   }
 
+  /** Whether what is loaded from now on is kept current: the feed has a position, and tells all that comes after it. */
+  get current(): boolean {
+    return this.placed
+  }
+
   /**
-   * Listens from now on; call it before loading what is to be kept current, and
-   * await position() so that nothing falls between. Returns how to stop.
+   * Listens from now on; call it before loading what is to be kept current. What
+   * was loaded before the feed was current must be loaded again after
+   * position(), so that nothing falls between. Returns how to stop.
    */
   listen(onChanges: Listener, onLost: () => void): () => void {
     this.listeners.add(onChanges)
@@ -78,9 +86,9 @@ class Feed {
     }
   }
 
-  /** Resolves once the feed has a position, or after limit milliseconds without one. */
-  position(limit = 1500): Promise<void> {
-    return Promise.race([this.ready, new Promise<void>((resolve) => setTimeout(resolve, limit))])
+  /** Resolves once the feed has a position, however long that takes, or has stopped. */
+  position(): Promise<void> {
+    return this.ready
   }
 
   private async run(): Promise<void> {
@@ -157,6 +165,7 @@ class Feed {
   private heard(event: string, data: string, id?: string): void {
     if (id) this.cursor = id
     if (event === 'position') {
+      this.placed = true
       this.markReady()
     } else if (event === 'change') {
       this.queue.push(JSON.parse(data) as Change)

@@ -12,9 +12,9 @@ const catalogue = shallowRef<Catalogue>({ items: [], menu: [] })
 const byName = computed(() => new Map(catalogue.value.items.map((k) => [k.name, k])))
 const byPlural = computed(() => new Map(catalogue.value.items.map((k) => [k.plural, k])))
 
-/** Loads the declarations that the signed-in person may read. */
-export async function loadCatalogue(): Promise<void> {
-  const loaded = await ask<Catalogue>('/api/kinds')
+/** Loads the declarations that the signed-in person may read; quiet where it is not known whether anybody is. */
+export async function loadCatalogue(quiet = false): Promise<void> {
+  const loaded = await ask<Catalogue>('/api/kinds', { quiet })
   catalogue.value = { items: loaded.items ?? [], menu: loaded.menu ?? [] }
 }
 

@@ -24,7 +24,10 @@ export function useRecord(kind: Ref<Kind | undefined>, id: Ref<string>) {
     const k = kind.value
     if (!k) return
     const mine = ++turn
-    await feed.position()
+    if (!feed.current) {
+      // Shown at once, and read again as soon as the feed tells what comes after.
+      void feed.position().then(() => (mine === turn && feed.current ? load() : undefined))
+    }
     try {
       const got = await ask<Detail>(`/api/${k.plural}/${encodeURIComponent(id.value)}`)
       if (mine !== turn) return

@@ -93,8 +93,12 @@ export function useRecords(kind: Ref<Kind | undefined>, filters: Ref<Filters>, s
     waiting.value = 0
     total.value = undefined
     pending = new Map()
+    const early = !feed.current
+    await page(k, mine)
+    if (!early) return
+    // Shown at once, and asked again as soon as the feed tells what comes after.
     await feed.position()
-    if (mine === turn) await page(k, mine)
+    if (mine === turn && feed.current) await again(k, mine, [])
   }
 
   /** Loads the next page; does nothing while one is on its way or after the last. */

@@ -20,11 +20,18 @@ export const isFounder = computed(() => standing.session?.founder === true)
 
 /** Loads who we are, once at start. Nobody signed in is not a failure. */
 export async function loadSession(): Promise<void> {
-  standing.about = await ask<About>('/api/about')
-  try {
-    await enter(await ask<Session>('/api/session', { quiet: true }))
-  } catch (error) {
-    if (!(error instanceof Refusal) || error.status !== 401) throw error
+  // Side by side: each answer would otherwise wait for the one before, which is felt on the first view.
+  const [house, session, catalogue] = await Promise.allSettled([
+    ask<About>('/api/about'),
+    ask<Session>('/api/session', { quiet: true }),
+    loadCatalogue(true),
+  ])
+  if (house.status === 'rejected') throw house.reason
+  standing.about = house.value
+  if (session.status === 'fulfilled') {
+    await enter(session.value, catalogue.status === 'fulfilled')
+  } else if (!(session.reason instanceof Refusal) || session.reason.status !== 401) {
+    throw session.reason
   }
 }
 
@@ -32,9 +39,9 @@ export async function signIn(name: string, password: string): Promise<void> {
   await enter(await ask<Session>('/api/session', { method: 'POST', body: { user: name, password }, quiet: true }))
 }
 
-async function enter(session: Session): Promise<void> {
+async function enter(session: Session, catalogueLoaded = false): Promise<void> {
   if (!session.mustChangePassword) {
-    await loadCatalogue()
+    if (!catalogueLoaded) await loadCatalogue()
     feed.start()
   }
   standing.session = session
