@@ -75,13 +75,17 @@ func (t *Txn) create(pr *Prepared, op record.Op, cur record.Record, there bool) 
 	}
 	changed := false
 	if l := k.Lifecycle; l != nil {
+		if l.Field != "" {
+			doc = maps.Clone(doc) // the prepared one stays as it is: a transaction may run again
+		}
 		var err error
 		if r.State, changed, err = t.startState(pr, op, doc); err != nil {
 			return r, err
 		}
 	}
 	r.Mark = t.mark(op, pr)
-	return r, t.put(pr, &r, nil, doc, changed, "create")
+	err := t.put(pr, &r, nil, doc, changed, "create")
+	return r, err
 }
 
 // startState gives the state a record begins in. A mirrored field that says
@@ -172,9 +176,11 @@ func (t *Txn) alter(pr *Prepared, op record.Op, cur record.Record) (record.Recor
 			return cur, errs.E(errs.Conflict, "undelete", c.Key.String(), c.Key.String()+" 没有被删除。", c.Key.String()+" is not deleted.")
 		}
 		next.Deleted = false
-		return next, t.put(pr, &next, before, before, false, "create")
+		err := t.put(pr, &next, before, before, true, "create")
+		return next, err
 	case record.Update:
-		return t.update(pr, &next, before)
+		err := t.update(pr, &next, before)
+		return next, err
 	case record.Verb:
 		verb, err := lifecycle.Find(k, cur.State, c.Verb)
 		if err != nil {
@@ -183,7 +189,8 @@ func (t *Txn) alter(pr *Prepared, op record.Op, cur record.Record) (record.Recor
 		if verb.Clock && !t.p.Trusted() {
 			return cur, t.k.refusal(t.p, k, c.Key, can)
 		}
-		return t.say(pr, verb, &next, before, merged(verb, before, pr.doc))
+		err = t.say(pr, verb, &next, before, merged(verb, before, pr.doc))
+		return next, err
 	}
 	return cur, errs.E(errs.Invalid, "write", c.Key.String(), "不支持的操作。", "This operation is not supported.")
 }
@@ -195,40 +202,43 @@ func decode(data []byte) (map[string]any, error) {
 
 // update replaces the data. Where it changes the mirrored status it is the one
 // verb that leads there.
-func (t *Txn) update(pr *Prepared, next *record.Record, before map[string]any) (record.Record, error) {
-	k, doc := pr.kind, maps.Clone(pr.doc)
-	changed, err := t.keep(k, doc, before)
+func (t *Txn) update(pr *Prepared, next *record.Record, before map[string]any) error {
+	k := pr.kind
+	doc, changed, err := t.keep(k, pr.doc, before)
 	if err != nil {
-		return *next, err
+		return err
 	}
 	l := k.Lifecycle
 	if l == nil {
-		return *next, t.put(pr, next, before, doc, changed, "update")
+		return t.put(pr, next, before, doc, changed, "update")
 	}
 	if l.Field != "" {
 		code, given := doc[l.Field].(string)
 		if given && code != lifecycle.Code(l, next.State) {
 			verb, err := lifecycle.VerbTo(l, next.State, code)
 			if err != nil {
-				return *next, err
+				return err
 			}
 			if ok, err := matches(t.find, t.k.rules.Predicate(t.p, k.Name, verb.Name), next); err != nil || !ok {
 				if err == nil {
 					err = t.k.refusal(t.p, k, next.Key, verb.Name)
 				}
-				return *next, err
+				return err
 			}
 			next.Mark.Op, next.Mark.Verb = record.Verb, verb.Name
 			return t.say(pr, verb, next, before, doc)
 		}
 		if !given {
+			if !changed {
+				doc = maps.Clone(doc)
+			}
 			doc[l.Field], changed = lifecycle.Code(l, next.State), true
 		}
 	}
 	if s := l.State(next.State); s != nil && !s.Edit {
-		return *next, errs.E(errs.Conflict, "update", next.Key.String(), "状态“"+s.Title.In("zh")+"”下不能直接修改，请使用对应的动作。", "In the state “"+s.Title.In("en")+"” the data is changed by its verbs only.")
+		return errs.E(errs.Conflict, "update", next.Key.String(), "状态“"+s.Title.In("zh")+"”下不能直接修改，请使用对应的动作。", "In the state “"+s.Title.In("en")+"” the data is changed by its verbs only.")
 	}
-	return *next, t.put(pr, next, before, doc, changed, "update")
+	return t.put(pr, next, before, doc, changed, "update")
 }
 
 // merged puts a verb's input over the data. Fields that the verb does not take
@@ -248,32 +258,32 @@ func merged(v *kind.Verb, before, input map[string]any) map[string]any {
 }
 
 // say executes a verb: evidence, guards, sets, then the move.
-func (t *Txn) say(pr *Prepared, verb *kind.Verb, next *record.Record, before, doc map[string]any) (record.Record, error) {
+func (t *Txn) say(pr *Prepared, verb *kind.Verb, next *record.Record, before, doc map[string]any) error {
 	k := pr.kind
 	if pr.change.Op == record.Verb {
 		for name := range pr.doc {
 			if !slices.Contains(verb.Input, name) {
-				return *next, errs.E(errs.Invalid, "verb", name, "动作“"+verb.Title.In("zh")+"”不接受字段 "+name+"。", "The verb “"+verb.Title.In("en")+"” does not take the field "+name+".").At(name)
+				return errs.E(errs.Invalid, "verb", name, "动作“"+verb.Title.In("zh")+"”不接受字段 "+name+"。", "The verb “"+verb.Title.In("en")+"” does not take the field "+name+".").At(name)
 			}
 		}
 	}
 	if err := lifecycle.CheckEvidence(verb, pr.change.Evidence, doc); err != nil {
-		return *next, err
+		return err
 	}
 	for _, e := range verb.Evidence {
 		if s, ok := pr.change.Evidence[e.Name].(string); ok && e.Type == kind.Ref && s != "" {
 			if err := t.target(s); err != nil {
-				return *next, err
+				return err
 			}
 		}
 	}
 	scope := t.scope(next, before, doc)
 	if err := lifecycle.Guard(next.Key.String(), verb.Guards, scope); err != nil {
-		return *next, err
+		return err
 	}
 	set, err := lifecycle.Set(k, verb, scope)
 	if err != nil {
-		return *next, err
+		return err
 	}
 	for name, val := range set {
 		if val == nil {
@@ -286,7 +296,7 @@ func (t *Txn) say(pr *Prepared, verb *kind.Verb, next *record.Record, before, do
 	if verb.HandOver {
 		to, _ := pr.change.Evidence["site"].(string)
 		if !record.ValidID(to) || to == t.k.site {
-			return *next, errs.E(errs.Invalid, "evidence", "site", "请写明接收的站点。", "Say which site receives it.").At("site")
+			return errs.E(errs.Invalid, "evidence", "site", "请写明接收的站点。", "Say which site receives it.").At("site")
 		}
 		next.Mark.Site, next.Home = t.k.site, to
 		next.HomeEpoch++
@@ -298,25 +308,34 @@ func (t *Txn) say(pr *Prepared, verb *kind.Verb, next *record.Record, before, do
 			doc[f] = lifecycle.Code(k.Lifecycle, verb.To)
 		}
 	}
-	return *next, t.put(pr, next, before, doc, true, verb.Name)
+	return t.put(pr, next, before, doc, true, verb.Name)
 }
 
 // keep carries over what the writer could not see or may not write: secrets not
-// sent again, hidden and read-only fields. It tells whether the document grew.
-func (t *Txn) keep(k *kind.Kind, doc, before map[string]any) (changed bool, err error) {
+// sent again, hidden and read-only fields. What was sent is left as it is; where
+// something is carried over, the document is another one and changed is true.
+func (t *Txn) keep(k *kind.Kind, sent, before map[string]any) (doc map[string]any, changed bool, err error) {
+	doc = sent
+	carry := func(name string) {
+		if !changed {
+			doc, changed = maps.Clone(sent), true
+		}
+		doc[name] = before[name]
+	}
+	hidden := access.HiddenFields(t.p, k)
 	for _, name := range masked(t.p, k) {
-		if _, sent := doc[name]; !sent && before[name] != nil {
-			doc[name], changed = before[name], true
-		} else if sent && slices.Contains(access.HiddenFields(t.p, k), name) && !reflect.DeepEqual(doc[name], before[name]) {
-			return false, errs.E(errs.Forbidden, "update", name, "您无权修改 "+name+"。", "You may not change "+name+".").At(name)
+		if _, there := sent[name]; !there && before[name] != nil {
+			carry(name)
+		} else if there && slices.Contains(hidden, name) && !reflect.DeepEqual(sent[name], before[name]) {
+			return nil, false, errs.E(errs.Forbidden, "update", name, "您无权修改 "+name+"。", "You may not change "+name+".").At(name)
 		}
 	}
 	for _, f := range k.Fields {
-		if _, sent := doc[f.Name]; f.ReadOnly && !sent && before[f.Name] != nil {
-			doc[f.Name], changed = before[f.Name], true
+		if _, there := sent[f.Name]; f.ReadOnly && !there && before[f.Name] != nil {
+			carry(f.Name)
 		}
 	}
-	return changed, t.readOnly(k, doc, before)
+	return doc, changed, t.readOnly(k, doc, before)
 }
 
 // readOnly refuses a person's change of fields that only verbs and loops set.
@@ -357,7 +376,7 @@ func missingTarget(ref string) error {
 // place, references, the clock of the state; then it is written.
 func (t *Txn) put(pr *Prepared, r *record.Record, before, doc map[string]any, changed bool, can string) error {
 	k := pr.kind
-	if changed || doc == nil || !sameDoc(doc, pr.doc) {
+	if changed { // not the document that was prepared
 		if n, ok := pr.format.(interface {
 			Check(*kind.Kind, map[string]any) error
 		}); ok {
@@ -378,11 +397,6 @@ func (t *Txn) put(pr *Prepared, r *record.Record, before, doc map[string]any, ch
 	}
 	r.Data = pr.data
 	return t.finish(k, r, before, doc, pr.index, can, pr.change.Loose)
-}
-
-// sameDoc tells whether a is the very document that was prepared.
-func sameDoc(a, b map[string]any) bool {
-	return reflect.ValueOf(a).Pointer() == reflect.ValueOf(b).Pointer()
 }
 
 func (t *Txn) finish(k *kind.Kind, r *record.Record, before, doc map[string]any, ix search.Index, can string, loose bool) error {
@@ -415,7 +429,8 @@ func (t *Txn) finish(k *kind.Kind, r *record.Record, before, doc map[string]any,
 	return t.tx.Put(store.Version{Record: *r, Index: ix, Loose: loose})
 }
 
-// newRefs checks that the writer may see what the version newly refers to.
+// newRefs notes what the version newly refers to, so that the end of the
+// transaction can check that the writer may see it.
 // References that stood there before stay: a collector may weigh a bag of a ward
 // he cannot look up. The store checks that every target exists.
 func (t *Txn) newRefs(k *kind.Kind, self record.Key, ix search.Index, before map[string]any) error {
@@ -442,9 +457,23 @@ func (t *Txn) newRefs(k *kind.Kind, self record.Key, ix search.Index, before map
 			}
 		}
 		if !old[target] {
-			if err := t.target(target.String()); err != nil {
-				return err
-			}
+			t.refs = append(t.refs, target)
+		}
+	}
+	return nil
+}
+
+// checkRefs checks at the end of the transaction what its versions newly refer
+// to: records of one transaction may refer to each other in a circle.
+func (t *Txn) checkRefs() error {
+	seen := make(map[record.Key]bool, len(t.refs))
+	for _, target := range t.refs {
+		if seen[target] {
+			continue
+		}
+		seen[target] = true
+		if err := t.target(target.String()); err != nil {
+			return err
 		}
 	}
 	return nil

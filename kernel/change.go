@@ -149,6 +149,7 @@ type Txn struct {
 	p     *identity.Principal
 	tx    store.Tx
 	about []audit.Entry // one a change, folded into the request's entry
+	refs  []record.Key  // newly referred to; checked at the end
 }
 
 // Transact runs f in one transaction; f may run more than once and must have no
@@ -159,6 +160,9 @@ func (k *Kernel) Transact(ctx context.Context, p *identity.Principal, prio store
 	_, err := k.store.Write(ctx, prio, keys, func(tx store.Tx) error {
 		t := &Txn{k: k, p: p, tx: tx}
 		err := f(t)
+		if err == nil {
+			err = t.checkRefs()
+		}
 		e := k.auditEntry(ctx, p, t.about)
 		if err != nil {
 			e.Outcome, e.Detail = outcome(err), errs.Sentence(err, "zh")

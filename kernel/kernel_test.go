@@ -413,3 +413,51 @@ func TestWrongDeclarationsAreRefused(t *testing.T) {
 		}
 	}
 }
+
+// Records of one transaction may refer to each other in a circle, also for who
+// sees only some records; and a transaction that runs again ends the same.
+func TestCirclesAndRepeatedRuns(t *testing.T) {
+	h := open(t)
+	reg := h.k.Registry()
+	if err := reg.Kind(kind.Kind{
+		Name: "node", Plural: "nodes", Title: kind.T("节点", "Node"), Place: kind.Place{Owner: "@creator"},
+		Fields:    []kind.Field{{Name: "next", Type: kind.Ref, Title: kind.T("下一个", "Next")}, kind.Line("status", "状态", "Status")},
+		Search:    []kind.Param{kind.ByToken("status")},
+		Access:    []kind.Grant{{Role: "nurse", Can: []string{"*"}, When: kind.Own}},
+		Lifecycle: &kind.Lifecycle{Field: "status", Start: "new", States: []kind.State{{Name: "new", Title: kind.T("新", "New"), Code: "draft"}}},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	var prepared []*kernel.Prepared
+	for _, x := range [][2]string{{"a", "b"}, {"b", "a"}} {
+		pr, err := h.k.Prepare(t.Context(), h.nurse, kernel.Change{Op: record.Create, Key: record.Key{Kind: "node", ID: x[0]}, Data: json.RawMessage(`{"next":"node/` + x[1] + `"}`)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		prepared = append(prepared, pr)
+	}
+	apply := func(txn *kernel.Txn) error {
+		for _, pr := range prepared {
+			if _, err := txn.Apply(pr); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	failed := errs.E(errs.Conflict, "test", "", "先失败一次", "fails once")
+	if err := h.k.Transact(t.Context(), h.nurse, store.Person, nil, func(txn *kernel.Txn) error {
+		if err := apply(txn); err != nil {
+			return err
+		}
+		return failed
+	}); !errs.Is(err, errs.Conflict) {
+		t.Fatal(err)
+	}
+	if err := h.k.Transact(t.Context(), h.nurse, store.Person, nil, apply); err != nil {
+		t.Fatal(err)
+	}
+	page, err := h.k.Search(t.Context(), h.nurse, search.Query{Kind: "node", Where: []search.Clause{{Param: "status", Any: []search.Value{{AnySystem: true, Code: "draft"}}}}})
+	if err != nil || len(page.Records) != 2 || !strings.Contains(string(page.Records[0].Data), `"status":"draft"`) {
+		t.Fatalf("%d found (%v)", len(page.Records), err)
+	}
+}
