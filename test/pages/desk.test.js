@@ -183,6 +183,7 @@ test('everything can be reached by keys, and nothing typed is lost by a slip', a
   await page.keyboard.press('Enter')
   await page.waitForURL(/\/readers\/[^/]+$/)
 
+  await page.getByRole('link', { name: '修改' }).waitFor()
   await page.keyboard.press('e')
   await page.getByLabel('电话').fill('010')
   page.once('dialog', (dialog) => dialog.dismiss())
