@@ -50,7 +50,7 @@ test: ## everything: packages, formats, linters, pages, unit, store, crash and b
 
 .PHONY: bench
 bench: build ## measure against the goals; writes bench/RESULTS.md
-	go run ./bench -write $(ARGS)
+	go run ./bench -program $(CURDIR)/bin/zhiwei $(ARGS)
 
 .PHONY: crash
 crash: ## kill the stores 100 times under load (KILLS=) and see that nothing was lost
