@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime/debug"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"zhiwei/kernel/audit"
@@ -19,7 +17,6 @@ import (
 // run is the batcher: it commits what waits until the queue is closed.
 func (s *Store) run() {
 	defer close(s.done)
-	defer close(s.packs)
 	for {
 		jobs, ok := s.queue.take()
 		if !ok {
@@ -105,9 +102,6 @@ type batch struct {
 	notes []note // audit entries, in order
 	moved bool   // something besides feed and audit was written
 	floor int64  // of the feed, where it moves
-
-	packing  sync.WaitGroup        // rows whose body and hash are being made
-	unpacked atomic.Pointer[error] // why one could not be
 }
 
 // put is a version that was put: its place in the feed to be.

@@ -88,9 +88,6 @@ type auditRest struct {
 // number gives the puts their places in the feed, the notes theirs in the
 // audit, and moves both chains.
 func (b *batch) number() error {
-	if err := b.packed(); err != nil {
-		return err
-	}
 	next := b.head.seq
 	first := map[record.Key]map[int64]int64{}
 	feed := make([]any, 0, 5*len(b.puts))

@@ -251,7 +251,10 @@ func (c *change) Put(v store.Version) error {
 	if rec.Deleted {
 		x.deleted = deleted
 	}
-	b.pack(x, &rec, f)
+	x.hash = store.HashVersion(&rec)
+	if x.body, err = f.pack(); err != nil {
+		return errs.Wrap("write", rec.Key.String(), err)
+	}
 	st.cur, st.rec, st.index, st.refs = x, rec, list, refs
 	st.pending = append(st.pending, x)
 	st.touched, st.loose, st.deleting = true, v.Loose, rec.Deleted

@@ -323,6 +323,8 @@ func (k *checker) name(x *row) {
 			return // the entry that is missing was reported
 		}
 		text = fmt.Sprintf("It has %d versions, but the feed tells of %d.", x.nth, k.seen[x.rid])
+	}
+	if k.seen[x.rid] < x.nth {
 		for rid, seq := range k.lost { // it moved away from where the feed knows it
 			if k.seen[rid] == x.nth {
 				text = fmt.Sprintf("It is not at the row that the feed tells of at seq %d.", seq)

@@ -51,9 +51,6 @@ func (b *batch) flush(states []*state) error {
 	if len(states) == 0 {
 		return nil
 	}
-	if err := b.packed(); err != nil {
-		return err
-	}
 	slices.SortFunc(states, func(x, y *state) int { return cmp.Compare(x.rid, y.rid) })
 	var rows bulk
 	for _, st := range states {

@@ -2,7 +2,11 @@ package relational
 
 import (
 	"bytes"
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
 	"reflect"
+	"strings"
 	"testing"
 
 	"zhiwei/kernel/record"
@@ -25,28 +29,45 @@ func sample() frame {
 	}
 }
 
+// samples are a body of each format.
+func samples() map[byte]frame {
+	short, long := sample(), sample()
+	long.data = fmt.Appendf(nil, `{"resourceType":"Observation","note":%q}`, strings.Repeat("as said ", 60))
+	return map[byte]frame{plainV1: short, packedV1: long}
+}
+
 func TestFrameGivesBackWhatWasPacked(t *testing.T) {
-	want := sample()
-	body, err := want.pack()
-	if err != nil {
-		t.Fatal(err)
-	}
-	got, err := unpack(body)
-	if err != nil || !reflect.DeepEqual(got, want) {
-		t.Fatalf("got %+v, %v; want %+v", got, err, want)
-	}
-	list, err := readEntries(got.index)
-	if err != nil || !bytes.Equal(appendEntries(nil, list), want.index) {
-		t.Fatalf("entries %v, %v", list, err)
+	for format, want := range samples() {
+		body, err := want.pack()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if body[0] != format {
+			t.Errorf("format %d, want %d", body[0], format)
+		}
+		got, err := unpack(body)
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Fatalf("got %+v, %v; want %+v", got, err, want)
+		}
+		list, err := readEntries(got.index)
+		if err != nil || !bytes.Equal(appendEntries(nil, list), want.index) {
+			t.Fatalf("entries %v, %v", list, err)
+		}
 	}
 }
 
 func TestEveryFlippedBitOfABodyIsNoticed(t *testing.T) {
-	f := sample()
-	body, err := f.pack()
-	if err != nil {
-		t.Fatal(err)
+	for _, f := range samples() {
+		body, err := f.pack()
+		if err != nil {
+			t.Fatal(err)
+		}
+		flipAll(t, body)
 	}
+}
+
+func flipAll(t *testing.T, body []byte) {
+	t.Helper()
 	for i := range len(body) * 8 {
 		body[i/8] ^= 1 << (i % 8)
 		if _, err := unpack(body); err == nil {
@@ -57,13 +78,17 @@ func TestEveryFlippedBitOfABodyIsNoticed(t *testing.T) {
 }
 
 func FuzzUnpack(f *testing.F) {
-	s := sample()
-	body, err := s.pack()
-	if err != nil {
-		f.Fatal(err)
+	for _, s := range samples() {
+		body, err := s.pack()
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(body[:len(body)-4])
 	}
-	f.Add(body)
-	f.Fuzz(func(_ *testing.T, b []byte) { _, _ = unpack(b) }) // must not panic
+	f.Fuzz(func(_ *testing.T, b []byte) { // must not panic, checksum or not
+		_, _ = unpack(b)
+		_, _ = unpack(binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli)))
+	})
 }
 
 func FuzzReadEntries(f *testing.F) {

@@ -23,9 +23,6 @@ func (c *change) Reindex(key record.Key, index search.Index) error {
 	if err != nil {
 		return err
 	}
-	if err := c.b.packed(); err != nil {
-		return c.fail(err)
-	}
 	f, err := unpack(st.cur.body)
 	if err != nil {
 		return damaged("reindex", key.String(), err)

@@ -130,7 +130,6 @@ type Store struct {
 	words words
 
 	queue queue
-	packs chan packJob  // closed by the batcher at its end
 	done  chan struct{} // closed when the batcher has ended
 
 	closed  atomic.Bool
@@ -150,7 +149,6 @@ func Open(ctx context.Context, db Database, o Options) (*Store, error) {
 	s := &Store{
 		db: db, d: db.Dialect(), defs: o.Defs, clock: o.Clock,
 		done:    make(chan struct{}),
-		packs:   make(chan packJob, 64),
 		changed: make(chan struct{}),
 	}
 	s.words.init()
@@ -163,9 +161,6 @@ func Open(ctx context.Context, db Database, o Options) (*Store, error) {
 		return nil, s.failure("open", s.site, err)
 	}
 	db.Listen(s.moved)
-	for range packers {
-		go s.packer()
-	}
 	go s.run()
 	return s, nil
 }
