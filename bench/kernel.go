@@ -77,7 +77,7 @@ func kernelWrites(ctx context.Context, b *bench, name string) (err error) {
 	}
 	readers := []*follower{
 		{who: librarian},
-		{who: &identity.Principal{Type: identity.User, ID: "user/reader", Name: "Reader"}},
+		{who: &identity.Principal{Type: identity.User, ID: "user/second", Name: "Second", Roles: []string{"librarian"}}},
 	}
 	following, endFollowing := context.WithCancel(ctx)
 	defer endFollowing()
