@@ -85,7 +85,7 @@ test('a book is lent, renewed and returned, and its page tells how', async () =>
   const drawing = page.locator('svg.drawing')
   await drawing.waitFor()
   await drawing.getByText('现在在这里').waitFor()
-  await until(async () => (await drawing.locator('.arrow.walked').count()) === 1, 'the way of this record to be marked')
+  await until(async () => (await drawing.locator('.arrow.walked').count()) === 2, 'the way of this record to be marked')
 
   // The book tells who borrowed it.
   await page.goto('/copies')

@@ -22,3 +22,26 @@ export function differences(before: Data, theirs: Data, mine: Data): Difference[
   }
   return out
 }
+
+/** What became of one item of a list: its number from 1, and its properties that differ. */
+export interface ItemChange {
+  n: number
+  what: 'added' | 'removed' | 'changed'
+  fields: { name: string; from: unknown; to: unknown }[]
+}
+
+/**
+ * What changed between two lists of objects, item by item at its place: lists of
+ * occurrences grow at the end and are filled in where they stand.
+ */
+export function itemChanges(from: Data[], to: Data[]): ItemChange[] {
+  const out: ItemChange[] = []
+  for (let i = 0; i < Math.max(from.length, to.length); i++) {
+    const [a, b] = [from[i], to[i]]
+    if (same(a, b)) continue
+    const names = new Set([...Object.keys(a ?? {}), ...Object.keys(b ?? {})])
+    const fields = [...names].filter((name) => !same(a?.[name], b?.[name])).map((name) => ({ name, from: a?.[name], to: b?.[name] }))
+    out.push({ n: i + 1, what: a === undefined ? 'added' : b === undefined ? 'removed' : 'changed', fields })
+  }
+  return out
+}

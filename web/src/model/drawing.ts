@@ -27,7 +27,8 @@ export interface Drawing {
 
 export const box = { width: 136, height: 56 }
 const gap = { x: 120, y: 64 }
-const margin = 32
+/** Beside the outer columns there must be room for the labels of arrows that bow past a neighbour. */
+const margin = { x: 72, y: 32 }
 /** How far apart arrows of one row bow. */
 const bow = 26
 
@@ -45,14 +46,14 @@ export function draw(cycle: Lifecycle): Drawing {
 
   // Bowed arrows need air above the first row and below the last.
   const bowed = moves.filter((m) => Math.abs((depth.get(m.to) ?? 0) - (depth.get(m.from) ?? 0)) !== 1).length
-  const air = margin + (bowed > 0 ? Math.min(4, Math.ceil(bowed / 2)) * bow : 0)
+  const air = margin.y + (bowed > 0 ? Math.min(4, Math.ceil(bowed / 2)) * bow : 0)
   const boxes = new Map<string, Box>()
   columns.forEach((names, column) => {
     const lack = (rows - names.length) / 2
     names.forEach((name, row) => {
       boxes.set(name, {
         name,
-        x: margin + column * (box.width + gap.x),
+        x: margin.x + column * (box.width + gap.x),
         y: air + (row + lack) * (box.height + gap.y),
       })
     })
@@ -72,7 +73,7 @@ export function draw(cycle: Lifecycle): Drawing {
   return {
     boxes: [...boxes.values()],
     arrows,
-    width: margin * 2 + columns.length * box.width + (columns.length - 1) * gap.x,
+    width: margin.x * 2 + columns.length * box.width + (columns.length - 1) * gap.x,
     height: air * 2 + rows * box.height + (rows - 1) * gap.y,
   }
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { Lifecycle } from '../api/types'
-import { differences } from './differences'
+import { differences, itemChanges } from './differences'
 import { box, draw } from './drawing'
 import { finds, initials } from './initials'
 import { plain } from './plain'
@@ -63,6 +63,16 @@ describe('differences', () => {
   it('tells only what they changed and I did not change alike', () => {
     const before = { a: 1, b: 2, c: 3 }
     expect(differences(before, { a: 1, b: 5, c: 4 }, { a: 9, b: 2, c: 4 })).toEqual([{ field: 'b', before: 2, theirs: 5, mine: 2 }])
+  })
+})
+
+describe('itemChanges', () => {
+  it('tells a list of objects item by item', () => {
+    expect(itemChanges([{ a: 1 }, { a: 2 }], [{ a: 1 }, { a: 2, b: 3 }, { a: 4 }])).toEqual([
+      { n: 2, what: 'changed', fields: [{ name: 'b', from: undefined, to: 3 }] },
+      { n: 3, what: 'added', fields: [{ name: 'a', from: undefined, to: 4 }] },
+    ])
+    expect(itemChanges([{ a: 1 }], [])).toEqual([{ n: 1, what: 'removed', fields: [{ name: 'a', from: 1, to: undefined }] }])
   })
 })
 
