@@ -19,8 +19,9 @@ import (
 type loaded struct {
 	*bundles
 	dir  string
-	url  string // of the database; empty for SQLite
-	took time.Duration
+	url  string        // of the database; empty for SQLite
+	took time.Duration // the import
+	cost string        // what it cost, in words
 }
 
 // filled gives a data folder with the bundles imported, imported once a run.
@@ -35,11 +36,13 @@ func (b *bench) filled(ctx context.Context, store string) (*loaded, error) {
 	if l.bundles, err = b.readBundles(); err != nil {
 		return nil, err
 	}
-	begun := time.Now()
-	if _, err := b.command(ctx, append([]string{"import", "fhir", "--data", l.dir}, l.paths...)...); err != nil {
+	begun, busy := time.Now(), busyTime()
+	_, used, err := b.timedCommand(ctx, append([]string{"import", "fhir", "--data", l.dir}, l.paths...)...)
+	if err != nil {
 		return nil, err
 	}
 	l.took = time.Since(begun)
+	l.cost = spent(used, busyTime()-busy, l.took, int64(l.total))
 	b.loaded[store] = l
 	return l, nil
 }
@@ -95,7 +98,7 @@ func importBundles(ctx context.Context, b *bench, store string) (err error) {
 	b.add(Figure{
 		Name: fmt.Sprintf("import of %d bundles, bz2 to durable", len(l.paths)), Goal: goal, Got: float64(l.total) / l.took.Seconds(), Unit: "resources/s",
 		Command: "zhiwei import fhir --data DIR ../shared/data/fhir-synthea",
-		Note:    fmt.Sprintf("%d resources in %s; the totals of all %d types equal what the files hold.", l.total, l.took.Round(100*time.Millisecond), len(l.counts)),
+		Note:    fmt.Sprintf("%d resources in %s; the totals of all %d types equal what the files hold. %s", l.total, l.took.Round(100*time.Millisecond), len(l.counts), l.cost),
 	})
 	b.add(Figure{
 		Name: "disk per resource, history, indexes, feed and audit included", Goal: Goal{AtMost: 2.5, Stretch: 1.5},

@@ -90,11 +90,12 @@ func kernelWrites(ctx context.Context, b *bench, name string) (err error) {
 	if err != nil {
 		return err
 	}
-	flushed := flushes(b.work)
+	flushed, m := flushes(b.work), metered(os.Getpid())
 	begun := time.Now()
 	n, took, err := writeFor(ctx, k, librarian, b.long(10*time.Second))
 	elapsed := time.Since(begun)
 	flushed = flushes(b.work) - flushed
+	cost := m.cost(n)
 	stopProfile()
 	if err != nil {
 		return err
@@ -135,7 +136,7 @@ func kernelWrites(ctx context.Context, b *bench, name string) (err error) {
 	command := "go run ./bench -only kernel -store " + name
 	b.add(Figure{
 		Name: "durable single-record writes, 64 callers", Goal: goal, Got: float64(n) / elapsed.Seconds(), Unit: "writes/s", Command: command,
-		Note: fmt.Sprintf("Half creations, half updates of a person with a name (found by words, pinyin and initials), a card and a telephone, in a lifecycle; p50 %.1f ms, p99 %.1f ms; %d flushes of the disk's cache for %d writes.", ms(took.at(0.5)), ms(took.at(0.99)), flushed, n),
+		Note: fmt.Sprintf("Half creations, half updates of a person with a name (found by words, pinyin and initials), a card and a telephone, in a lifecycle; p50 %.1f ms, p99 %.1f ms; %d flushes of the disk's cache for %d writes. %s", ms(took.at(0.5)), ms(took.at(0.99)), flushed, n, cost),
 	})
 	b.add(Figure{
 		Name: "feed readers behind, p99, during those writes", Goal: Goal{AtMost: 100}, Got: ms(lag.at(0.99)), Unit: "ms", Command: command,

@@ -36,7 +36,8 @@ type Load struct {
 
 // Answered is what came of it.
 type Answered struct {
-	Requests int64
+	Requests int64 // measured
+	All      int64 // with those of the warm-up
 	Bytes    int64 // of bodies
 	Empty    int64 // searchsets without an entry
 	Seconds  float64
@@ -143,6 +144,7 @@ func generate(in io.Reader, out io.Writer) error {
 	if first != nil {
 		return first
 	}
+	a.All = next.Load()
 	a.Requests, a.Seconds = int64(len(took)), time.Since(begin).Seconds()
 	a.P50, a.P90, a.P99, a.Worst = took.at(0.5), took.at(0.9), took.at(0.99), took.at(1)
 	return json.NewEncoder(out).Encode(a)

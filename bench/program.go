@@ -156,17 +156,23 @@ func (s *served) resident() (float64, error) {
 
 // command runs a subcommand of the program and gives what it prints.
 func (b *bench) command(ctx context.Context, args ...string) (string, error) {
+	out, _, err := b.timedCommand(ctx, args...)
+	return out, err
+}
+
+// timedCommand also gives the processor time the command took.
+func (b *bench) timedCommand(ctx context.Context, args ...string) (string, time.Duration, error) {
 	binary, err := b.program(ctx)
 	if err != nil {
-		return "", err
+		return "", 0, err
 	}
 	c := exec.CommandContext(ctx, binary, args...)
 	var out, problems bytes.Buffer
 	c.Stdout, c.Stderr = &out, &problems
 	if err := c.Run(); err != nil {
-		return "", fmt.Errorf("zhiwei %s: %w\n%s", strings.Join(args, " "), err, problems.Bytes()[max(0, problems.Len()-2000):])
+		return "", 0, fmt.Errorf("zhiwei %s: %w\n%s", strings.Join(args, " "), err, problems.Bytes()[max(0, problems.Len()-2000):])
 	}
-	return out.String(), nil
+	return out.String(), c.ProcessState.UserTime() + c.ProcessState.SystemTime(), nil
 }
 
 // token makes a service token for all of the API, as a partner's would be.

@@ -88,6 +88,7 @@ func readByID(ctx context.Context, b *bench, store string) (err error) {
 		}
 	}
 	paths = shuffled(paths)
+	m := metered(a.cmd.Process.Pid)
 	got, err := load(ctx, Load{
 		Address: a.address, Token: a.bearer, Connections: connections, Paths: paths, Must: []string{`"resourceType":"`},
 		WarmSeconds: b.long(2 * time.Second).Seconds(), Seconds: b.long(10 * time.Second).Seconds(),
@@ -95,7 +96,8 @@ func readByID(ctx context.Context, b *bench, store string) (err error) {
 	if err != nil {
 		return err
 	}
-	note := fmt.Sprintf("%d resources of seven types in turn, %.1f KB each; p50 %.1f ms, worst %.1f ms.", len(paths), float64(got.Bytes)/float64(got.Requests)/1000, ms(got.P50), ms(got.Worst))
+	cost := m.cost(got.All)
+	note := fmt.Sprintf("%d resources of seven types in turn, %.1f KB each; p50 %.1f ms, worst %.1f ms. %s", len(paths), float64(got.Bytes)/float64(got.Requests)/1000, ms(got.P50), ms(got.Worst), cost)
 	if rate, p99, err := a.wrk(ctx, paths, b.long(8*time.Second)); err == nil {
 		note += fmt.Sprintf(" wrk, another generator, saw %s/s with p99 %s.", number(rate), p99)
 	} else if !errors.Is(err, exec.ErrNotFound) {

@@ -49,6 +49,7 @@ func searches(ctx context.Context, b *bench, store string) (err error) {
 		{"search by a range of dates, newest first", byDate, Goal{AtLeast: 1000, Stretch: 2000, Later: true}},
 		{"search chained by the patient's name, and code", chained, Goal{AtLeast: 800, Stretch: 1500, Later: true}},
 	} {
+		m := metered(a.cmd.Process.Pid)
 		got, err := load(ctx, Load{
 			Address: a.address, Token: a.bearer, Connections: connections, Paths: shuffled(q.paths), Must: []string{`"type":"searchset"`},
 			WarmSeconds: b.long(time.Second).Seconds(), Seconds: b.long(5 * time.Second).Seconds(),
@@ -58,8 +59,8 @@ func searches(ctx context.Context, b *bench, store string) (err error) {
 		}
 		b.add(Figure{
 			Name: q.name, Goal: q.goal, Got: got.perSecond(), Unit: "/s", Command: "GET " + unescaped(slices.Min(q.paths)),
-			Note: fmt.Sprintf("%d different queries; %.1f KB an answer, %.0f %% of them empty; p50 %.1f ms, p99 %.1f ms.",
-				len(q.paths), float64(got.Bytes)/float64(got.Requests)/1000, 100*float64(got.Empty)/float64(got.Requests), ms(got.P50), ms(got.P99)),
+			Note: fmt.Sprintf("%d different queries; %.1f KB an answer, %.0f %% of them empty; p50 %.1f ms, p99 %.1f ms. %s",
+				len(q.paths), float64(got.Bytes)/float64(got.Requests)/1000, 100*float64(got.Empty)/float64(got.Requests), ms(got.P50), ms(got.P99), m.cost(got.All)),
 		})
 	}
 	return nil
