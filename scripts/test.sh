@@ -1,17 +1,18 @@
 #!/usr/bin/env bash
 # Runs every check and test, cheap ones first, to the end even where one fails,
-# and closes with "N passed, N failed". A check counts one; of Go's tests each
-# counts. Called by "make test", which sets Go's flags.
+# and closes with "N passed, N failed". A check counts one; of tests, Go's,
+# vitest's and Node's, each counts. Called by "make test", which sets Go's flags.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 export CGO_ENABLED=${CGO_ENABLED-0} GOFLAGS=${GOFLAGS--trimpath}
 
-raced=(./kernel/... ./drive/... ./domain/people/... ./door/gate/...)
+raced=(./kernel/... ./drive/... ./domain/people/... ./door/gate/... ./engine/... ./apps/library-desk)
 passed=0
 failed=0
 failures=()
 counts=$(mktemp)
-trap 'rm -f "$counts"' EXIT
+log=$(mktemp)
+trap 'rm -f "$counts" "$log"' EXIT
 
 # check NAME COMMAND…: one check.
 check() {
@@ -28,16 +29,12 @@ check() {
 	fi
 }
 
-# gotest NAME ARG…: Go tests, each counted.
-gotest() {
-	local name=$1 began=$SECONDS p f
-	shift
-	echo "--- $name"
-	go test -json "$@" </dev/null | bin/report -counts "$counts"
-	local status=("${PIPESTATUS[@]}")
-	read -r p f <"$counts"
-	if ((f == 0 && (status[0] != 0 || status[1] != 0))); then
-		f=1 # it did not even get to a test
+# tally NAME BEGAN STATUS PASSED FAILED: adds up a suite. One that ended badly
+# without a failed test did not even get to its tests, and counts as one failure.
+tally() {
+	local name=$1 began=$2 status=$3 p=${4:-0} f=${5:-0}
+	if ((f == 0 && status != 0)); then
+		f=1
 	fi
 	passed=$((passed + p))
 	failed=$((failed + f))
@@ -45,6 +42,30 @@ gotest() {
 		failures+=("$name")
 	fi
 	echo "$name: $p passed, $f failed ($((SECONDS - began)) s)"
+}
+
+# gotest NAME ARG…: Go tests, each counted.
+gotest() {
+	local name=$1 began=$SECONDS p f
+	shift
+	echo "--- $name"
+	: >"$counts"
+	go test -json "$@" </dev/null | bin/report -counts "$counts"
+	local status=("${PIPESTATUS[@]}")
+	read -r p f <"$counts"
+	tally "$name" "$began" $((status[0] + status[1])) "$p" "$f"
+}
+
+# webtest NAME COMMAND…: tests of vitest ("Tests  2 failed | 46 passed") or of
+# Node's runner ("# pass 46"), each counted.
+webtest() {
+	local name=$1 began=$SECONDS status
+	shift
+	echo "--- $name"
+	NO_COLOR=1 "$@" </dev/null 2>&1 | tee "$log"
+	status=${PIPESTATUS[0]}
+	counted() { sed -nE "s/^(#|ℹ) $1 ([0-9]+)\$/\2/p; s/^ *Tests .*[^0-9]([0-9]+) $1ed.*/\1/p" "$log" | tail -n 1; }
+	tally "$name" "$began" "$status" "$(counted pass)" "$(counted fail)"
 }
 
 formatted() {
@@ -75,14 +96,15 @@ check staticcheck go tool staticcheck ./...
 check "pages: install" make --no-print-directory web/node_modules/.package-lock.json
 check "pages: eslint" npm --prefix web run --silent lint
 check "pages: vue-tsc" npm --prefix web run --silent typecheck
-check "pages: unit tests" npm --prefix web run --silent test
+webtest "pages: unit tests" npm --prefix web run --silent test
 check "the binary with its pages" make --no-print-directory build
 check "browser: install" make --no-print-directory test/pages/node_modules/.package-lock.json
-check "browser tests" npm --prefix test/pages run --silent test
+webtest "browser tests" npm --prefix test/pages run --silent test
 # Data races are looked for where goroutines share memory in our own code. The
 # detector makes C translated to Go some twenty times slower and adds nothing
-# there, so the databases are left out.
+# there, so SQLite is left out; the driver of PostgreSQL is Go.
 CGO_ENABLED=1 gotest "race detector" -race -short -timeout 10m "${raced[@]}"
+CGO_ENABLED=1 gotest "race detector, two stores over one database" -race -run TestShared -timeout 10m ./store/postgres
 gotest "go test" -timeout 12m ./...
 
 echo
