@@ -102,14 +102,14 @@ type batch struct {
 	notes []note // audit entries, in order
 	moved bool   // something besides feed and audit was written
 	floor int64  // of the feed, where it moves
+
+	entries []record.Entry // puts with their positions, once they are numbered
 }
 
 // put is a version that was put: its place in the feed to be.
 type put struct {
-	row            *row // its hash
 	rid, nth, kind int64
-	key            record.Key
-	version        int64
+	entry          record.Entry // but for its position
 }
 
 // note is an audit entry and the positions its write will have.
@@ -166,6 +166,7 @@ func (s *Store) try(ctx context.Context, jobs []*job) (ran, rest []*job, err err
 		}
 		s.words.add(b.words)
 		if len(b.puts) > 0 {
+			s.recent.add(b.entries)
 			s.moved()
 		}
 	}
@@ -174,7 +175,7 @@ func (s *Store) try(ctx context.Context, jobs []*job) (ran, rest []*job, err err
 
 // run runs one job. An error is of the database; the job's own is its outcome.
 func (b *batch) run(j *job) error {
-	j.out, j.puts = outcome{}, nil
+	j.out, j.puts = outcome{}, 0
 	if err := j.ctx.Err(); err != nil {
 		j.out.err = errs.Wrap("write", subject(j), err)
 		return nil
@@ -217,7 +218,7 @@ func (b *batch) run(j *job) error {
 			return err
 		}
 	}
-	j.puts = c.puts
+	j.from, j.puts = len(b.puts), len(c.puts)
 	b.puts = append(b.puts, c.puts...)
 	for _, e := range c.audits {
 		b.notes = append(b.notes, note{e: e, job: j})
@@ -314,7 +315,7 @@ func (b *batch) finish(jobs []*job) (dirty bool, err error) {
 // answerHead answers the jobs that put nothing with where the feed stands.
 func (b *batch) answerHead(jobs []*job) {
 	for _, j := range jobs {
-		if j.out.err == nil && len(j.puts) == 0 {
+		if j.out.err == nil && j.puts == 0 {
 			j.out.commit = store.Commit{First: b.s.position(b.head.seq), Last: b.s.position(b.head.seq)}
 		}
 	}

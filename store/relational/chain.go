@@ -88,31 +88,28 @@ type auditRest struct {
 // number gives the puts their places in the feed, the notes theirs in the
 // audit, and moves both chains.
 func (b *batch) number() error {
-	next := b.head.seq
-	first := map[record.Key]map[int64]int64{}
+	before := b.head.seq
 	feed := make([]any, 0, 5*len(b.puts))
+	b.entries = make([]record.Entry, 0, len(b.puts))
 	for _, p := range b.puts {
-		next++
-		feed = append(feed, next, p.rid, p.nth, p.kind, feedSum(next, p.rid, p.nth, p.kind))
-		b.head.feedHash = feedLink(b.head.feedHash, next, p.row.hash)
-		if first[p.key] == nil {
-			first[p.key] = map[int64]int64{}
-		}
-		first[p.key][p.nth] = next
+		b.head.seq++
+		seq := b.head.seq
+		feed = append(feed, seq, p.rid, p.nth, p.kind, feedSum(seq, p.rid, p.nth, p.kind))
+		b.head.feedHash = feedLink(b.head.feedHash, seq, p.entry.Hash)
+		p.entry.Position = b.s.position(seq)
+		b.entries = append(b.entries, p.entry)
 	}
-	b.head.seq = next
 	if len(feed) > 0 {
 		b.tx.Insert(FeedTable, feed)
 	}
 	span := func(j *job) (from, to int64) {
-		if j == nil || len(j.puts) == 0 {
+		if j == nil || j.puts == 0 {
 			return 0, 0
 		}
-		a, z := j.puts[0], j.puts[len(j.puts)-1]
-		return first[a.key][a.nth], first[z.key][z.nth]
+		from = before + 1 + int64(j.from)
+		return from, from + int64(j.puts) - 1
 	}
-	for i := range b.jobs {
-		j := b.jobs[i]
+	for _, j := range b.jobs {
 		if from, to := span(j); from > 0 {
 			j.out.commit = store.Commit{First: b.s.position(from), Last: b.s.position(to)}
 		}

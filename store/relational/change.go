@@ -258,7 +258,7 @@ func (c *change) Put(v store.Version) error {
 	st.cur, st.rec, st.index, st.refs = x, rec, list, refs
 	st.pending = append(st.pending, x)
 	st.touched, st.loose, st.deleting = true, v.Loose, rec.Deleted
-	c.puts = append(c.puts, put{row: x, rid: x.rid, nth: x.nth, kind: x.kind, key: rec.Key, version: rec.Version})
+	c.puts = append(c.puts, put{rid: x.rid, nth: x.nth, kind: x.kind, entry: b.s.feedEntry(0, &rec, x.hash)})
 	return nil
 }
 

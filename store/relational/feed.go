@@ -117,6 +117,9 @@ func (s *Store) Feed(ctx context.Context, after int64, limit int) ([]record.Entr
 		if after == h.seq {
 			return nil
 		}
+		if out = s.recent.after(after, limit); len(out) > 0 {
+			return nil
+		}
 		var places []place
 		err = c.Query(ctx, "SELECT seq, rid, nth FROM feed WHERE seq > ? ORDER BY seq LIMIT ?", []any{after, int64(limit)}, func(r Row) error {
 			var p place

@@ -20,7 +20,8 @@ type job struct {
 	done     chan outcome         // buffered
 
 	out  outcome // of the batch under way
-	puts []put
+	from int     // its first in batch.puts
+	puts int     // how many it put
 }
 
 type outcome struct {

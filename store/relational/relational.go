@@ -129,8 +129,9 @@ type Store struct {
 	epoch int64
 	words words
 
-	queue queue
-	done  chan struct{} // closed when the batcher has ended
+	queue  queue
+	recent recent
+	done   chan struct{} // closed when the batcher has ended
 
 	closed  atomic.Bool
 	mu      sync.Mutex // guards changed

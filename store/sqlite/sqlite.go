@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"runtime"
 	"strconv"
 	"strings"
@@ -117,7 +118,10 @@ func open(ctx context.Context, o Options) (*database, error) {
 			"无法打开数据库文件 "+o.Path+"；请检查目录是否存在、权限与磁盘空间。",
 			"The database file "+o.Path+" cannot be opened; check that its folder exists, its permissions and the disk space.").Because(err)
 	}
-	var err error
+	err := private(o)
+	if err != nil {
+		return fail(err)
+	}
 	if d.write, err = sql.Open("sqlite", dsn(o, writerCacheKiB)); err != nil {
 		return fail(err)
 	}
@@ -142,6 +146,20 @@ func open(ctx context.Context, o Options) (*database, error) {
 		d.readers <- c
 	}
 	return d, nil
+}
+
+// private makes the file, where it is not there, so that nobody else may read
+// it: SQLite would go by the umask. The files beside it get the mode of the
+// file. Another VFS has files of its own.
+func private(o Options) error {
+	if o.VFS != "" {
+		return nil
+	}
+	f, err := os.OpenFile(o.Path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	return f.Close()
 }
 
 // migrate makes the tables, and refuses those of a newer program.

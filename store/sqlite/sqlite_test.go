@@ -1,6 +1,7 @@
 package sqlite_test
 
 import (
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -35,4 +36,18 @@ func TestReopen(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "records.db")
 		return func() store.Store { return open(t, path, defs, clk) }
 	})
+}
+
+func TestOnlyTheOwnerReadsTheFiles(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "records.db")
+	open(t, path, storetest.Clinic(), clock.System())
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		st, err := os.Stat(path + suffix)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if st.Mode().Perm() != 0o600 {
+			t.Errorf("%s has mode %v, want 0600", filepath.Base(path)+suffix, st.Mode().Perm())
+		}
+	}
 }
