@@ -97,19 +97,52 @@ func (t *tx) Insert(table *relational.Table, vals []any) {
 	n := len(table.Columns)
 	args := make([]any, n)
 	for i, typ := range table.Types {
-		switch typ {
-		case relational.Int:
-			args[i] = column[int64](vals, i, n)
-		case relational.Real:
-			args[i] = column[float64](vals, i, n)
-		case relational.Text:
-			args[i] = column[string](vals, i, n)
-		case relational.Bytes:
-			args[i] = column[[]byte](vals, i, n)
-		}
+		args[i] = arrayOf(typ, vals, i, n)
 	}
 	t.batch.Queue(inserts[table], args...)
 	t.wants = append(t.wants, -1)
+}
+
+var updates = map[*relational.Table]string{}
+
+func init() {
+	for _, t := range []*relational.Table{relational.RenewedRecord, relational.RevisedRecord} {
+		var from, set []string
+		for i, c := range t.Columns {
+			from = append(from, "$"+strconv.Itoa(i+1)+"::"+arrays[t.Types[i]])
+			if i > 0 {
+				set = append(set, c+" = u."+c)
+			}
+		}
+		from = append(from, "$"+strconv.Itoa(len(t.Columns)+1)+"::bigint[]")
+		updates[t] = "UPDATE " + t.Name + " r SET " + strings.Join(set, ", ") + " FROM unnest(" + strings.Join(from, ", ") + ") u (" +
+			strings.Join(t.Columns, ", ") + ", was) WHERE r.rid = u.rid AND r.nth = u.was"
+	}
+}
+
+// Update implements relational.Tx: one statement, one array a column.
+func (t *tx) Update(table *relational.Table, vals []any) {
+	n := len(table.Columns) + 1
+	args := make([]any, n)
+	for i, typ := range table.Types {
+		args[i] = arrayOf(typ, vals, i, n)
+	}
+	args[n-1] = column[int64](vals, n-1, n)
+	t.batch.Queue(updates[table], args...)
+	t.wants = append(t.wants, int64(len(vals)/n))
+}
+
+// arrayOf gives column i of rows of n values.
+func arrayOf(typ relational.Type, vals []any, i, n int) any {
+	switch typ {
+	case relational.Int:
+		return column[int64](vals, i, n)
+	case relational.Real:
+		return column[float64](vals, i, n)
+	case relational.Text:
+		return column[string](vals, i, n)
+	}
+	return column[[]byte](vals, i, n)
 }
 
 func column[T any](vals []any, i, n int) []T {

@@ -28,6 +28,7 @@ type state struct {
 	inTable  bool    // the record has a row
 	stored   int64   // nth in it
 	real     bool    // it holds a version, not only a name that is referred to
+	kept     *row    // that version
 	storedIx []entry // its rows in the index tables
 	touched  bool    // changed, or new as a target, since it was read
 	loose    bool    // of the newest put
@@ -127,7 +128,7 @@ func (b *batch) adopt(st *state, x *row) error {
 	if err != nil {
 		return err
 	}
-	st.cur, st.rec, st.storedIx, st.real = x, rec, st.index, true
+	st.cur, st.kept, st.rec, st.storedIx, st.real = x, x, rec, st.index, true
 	return nil
 }
 
@@ -397,7 +398,7 @@ func (c *change) spill() error {
 	for _, st := range c.state {
 		if base := st.base; base != nil { // what it inherited is in the tables now
 			st.pending = st.pending[st.inherited:]
-			st.inTable, st.stored, st.real, st.storedIx = base.inTable, base.stored, base.real, base.storedIx
+			st.inTable, st.stored, st.real, st.kept, st.storedIx = base.inTable, base.stored, base.real, base.kept, base.storedIx
 			st.base, st.inherited = nil, 0
 		}
 		if st.touched {

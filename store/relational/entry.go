@@ -277,11 +277,19 @@ type bulk struct {
 	entries  [len(entryTables)][]any
 	records  []any
 	versions []any
+	renewed  []any // see RenewedRecord
+	revised  []any // see RevisedRecord
 }
 
 func (b *bulk) entry(e *entry, rid int64) { b.entries[e.table] = e.row(b.entries[e.table], rid) }
 
 func (b *bulk) insert(tx Tx) {
+	if len(b.renewed) > 0 {
+		tx.Update(RenewedRecord, b.renewed)
+	}
+	if len(b.revised) > 0 {
+		tx.Update(RevisedRecord, b.revised)
+	}
 	if len(b.records) > 0 {
 		tx.Insert(RecordTable, b.records)
 	}

@@ -75,7 +75,7 @@ func (b *batch) write(st *state, rows *bulk) {
 		if st.reindexed {
 			b.tx.Queue(1, "UPDATE record SET body = ?, present = ? WHERE rid = ? AND nth = ?", st.cur.body, st.cur.present, st.rid, st.stored)
 			replaceEntries(b.tx, rows, st.rid, st.storedIx, st.index)
-			st.storedIx, st.reindexed = st.index, false
+			st.kept, st.storedIx, st.reindexed = st.cur, st.index, false
 			b.moved = true
 		}
 		return
@@ -86,14 +86,17 @@ func (b *batch) write(st *state, rows *bulk) {
 	}
 	if st.inTable {
 		if st.real {
-			b.tx.Queue(1, moveVersion, st.rid, st.stored)
+			rows.versions = st.kept.versionVals(rows.versions)
 		}
-		vals := newest.recordVals(nil)
-		b.tx.Queue(1, updateRecord, append(vals[1:], st.rid, st.stored)...)
+		if !st.real || newest.renews(st.kept) {
+			rows.renewed = append(newest.renewedVals(rows.renewed), st.stored)
+		} else {
+			rows.revised = append(newest.revisedVals(rows.revised), st.stored)
+		}
 	} else {
 		rows.records = newest.recordVals(rows.records)
 	}
 	replaceEntries(b.tx, rows, st.rid, st.storedIx, st.index)
-	st.inTable, st.real, st.stored, st.storedIx, st.pending = true, true, newest.nth, st.index, nil
+	st.inTable, st.real, st.kept, st.stored, st.storedIx, st.pending = true, true, newest, newest.nth, st.index, nil
 	st.reindexed = false
 }

@@ -73,6 +73,21 @@ func (x *row) recordVals(out []any) []any {
 	return append(x.versionVals(out), x.kind, x.id, x.present, x.org, x.dept, x.owner, x.subject)
 }
 
+// revisedVals appends the columns of RevisedRecord.
+func (x *row) revisedVals(out []any) []any {
+	return append(out, x.rid, x.nth, x.version, x.home, x.updated, x.hash, x.body, x.present, x.org, x.dept, x.subject)
+}
+
+// renewedVals appends the columns of RenewedRecord.
+func (x *row) renewedVals(out []any) []any {
+	return append(x.revisedVals(out), x.created, x.state, x.next, x.deleted, x.owner)
+}
+
+// renews tells whether x changes more of the record of y than RevisedRecord.
+func (x *row) renews(y *row) bool {
+	return x.created != y.created || x.state != y.state || x.next != y.next || x.deleted != y.deleted || x.owner != y.owner
+}
+
 // record rebuilds the version; the data is shared with the frame.
 func (s *Store) record(x *row) (record.Record, frame, error) {
 	f, err := unpack(x.body)

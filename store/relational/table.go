@@ -43,6 +43,11 @@ var (
 	// RecordTable holds the newest version of each record; one row a record, also
 	// for records that are only referred to (version 0).
 	RecordTable = &Table{"record", recordColumns, recordTypes}
+	// RenewedRecord is the columns of record that an update may change.
+	RenewedRecord = &Table{"record", renewedColumns, renewedTypes}
+	// RevisedRecord is RenewedRecord without what most updates leave as it is and
+	// indexes are made of, so that these need not be written.
+	RevisedRecord = &Table{"record", revisedColumns, revisedTypes}
 	// VersionTable holds older versions.
 	VersionTable = &Table{"version", versionColumns, versionTypes}
 )
@@ -50,6 +55,10 @@ var (
 var (
 	versionColumns = []string{"rid", "nth", "version", "state", "home", "created", "updated", "next", "deleted", "hash", "body"}
 	versionTypes   = []Type{Int, Int, Int, Int, Int, Int, Int, Int, Int, Bytes, Bytes}
+	revisedColumns = []string{"rid", "nth", "version", "home", "updated", "hash", "body", "present", "org", "dept", "subject"}
+	revisedTypes   = []Type{Int, Int, Int, Int, Int, Bytes, Bytes, Text, Int, Int, Int}
+	renewedColumns = append(slices.Clone(revisedColumns), "created", "state", "next", "deleted", "owner")
+	renewedTypes   = append(slices.Clone(revisedTypes), Int, Int, Int, Int, Text)
 	recordColumns  = append(slices.Clone(versionColumns), "kind", "id", "present", "org", "dept", "owner", "subject")
 	recordTypes    = append(slices.Clone(versionTypes), Int, Text, Text, Int, Int, Text, Int)
 )

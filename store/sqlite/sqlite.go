@@ -8,7 +8,6 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 	_ "embed" // the schema
 	"errors"
 	"fmt"
@@ -77,18 +76,15 @@ func Open(ctx context.Context, o Options) (store.Store, error) {
 type database struct {
 	clock   clock.Clock
 	path    string
-	write   *sql.DB
-	read    *sql.DB
 	writer  *conn
 	readers chan *conn
-	many    int
+	many    int // how many readers there are
 }
 
 var _ relational.Database = (*database)(nil)
 
 func dsn(o Options, cacheKiB int, more ...string) string {
 	q := url.Values{}
-	q.Set("_txlock", "immediate")
 	if o.VFS != "" {
 		q.Set("vfs", o.VFS)
 	}
@@ -122,28 +118,21 @@ func open(ctx context.Context, o Options) (*database, error) {
 	if err != nil {
 		return fail(err)
 	}
-	if d.write, err = sql.Open("sqlite", dsn(o, writerCacheKiB)); err != nil {
-		return fail(err)
-	}
-	d.write.SetMaxOpenConns(1)
-	if d.writer, err = connect(ctx, d.write); err != nil {
+	if d.writer, err = connect(dsn(o, writerCacheKiB)); err != nil {
 		return fail(err)
 	}
 	if err := d.migrate(ctx); err != nil {
 		return fail(err)
 	}
-	if d.read, err = sql.Open("sqlite", dsn(o, readerCacheKiB, "query_only(1)")); err != nil {
-		return fail(err)
-	}
-	d.many = max(4, 2*runtime.GOMAXPROCS(0))
-	d.read.SetMaxOpenConns(d.many)
-	d.readers = make(chan *conn, d.many)
-	for range d.many {
-		c, err := connect(ctx, d.read)
+	many := max(4, 2*runtime.GOMAXPROCS(0))
+	d.readers = make(chan *conn, many)
+	for range many {
+		c, err := connect(dsn(o, readerCacheKiB, "query_only(1)"))
 		if err != nil {
 			return fail(err)
 		}
 		d.readers <- c
+		d.many++
 	}
 	return d, nil
 }
@@ -177,8 +166,8 @@ func (d *database) migrate(ctx context.Context) error {
 	if version == schemaVersion {
 		return nil
 	}
-	if _, err := d.writer.c.ExecContext(ctx, "BEGIN IMMEDIATE;\n"+schema+"\nPRAGMA user_version = "+strconv.Itoa(schemaVersion)+";\nCOMMIT;"); err != nil {
-		_, _ = d.writer.c.ExecContext(ctx, "ROLLBACK") // fails where nothing was begun
+	if err := d.writer.script(ctx, "BEGIN IMMEDIATE;\n"+schema+"\nPRAGMA user_version = "+strconv.Itoa(schemaVersion)+";\nCOMMIT;"); err != nil {
+		_ = d.writer.script(ctx, "ROLLBACK") // fails where nothing was begun
 		return err
 	}
 	return nil
@@ -248,24 +237,15 @@ func (d *database) Begin(ctx context.Context) (relational.Tx, error) {
 func (d *database) Close() error {
 	var all []error
 	for range d.many {
-		if d.readers == nil || len(d.readers) == 0 && d.read == nil {
-			break
-		}
 		select {
 		case c := <-d.readers:
 			all = append(all, c.close())
 		case <-time.After(time.Minute): // a reader that never ends
 		}
 	}
-	if d.read != nil {
-		all = append(all, d.read.Close())
-	}
 	if d.writer != nil {
 		_, _ = d.writer.Exec(context.Background(), "PRAGMA optimize") // statistics are a help, not a duty
 		all = append(all, d.writer.close())
-	}
-	if d.write != nil {
-		all = append(all, d.write.Close())
 	}
 	return errors.Join(all...)
 }
