@@ -230,8 +230,15 @@ func (w *wire) get(request []byte) error {
 	return err
 }
 
+// maxAnswer bounds one body: a searchset of a thousand resources is a few
+// megabytes.
+const maxAnswer = 64 << 20
+
 // fill appends n bytes to the body.
 func (w *wire) fill(n int) error {
+	if n < 0 || len(w.body)+n > maxAnswer {
+		return fmt.Errorf("a body of %d bytes and more", n)
+	}
 	from := len(w.body)
 	w.body = slices.Grow(w.body, n)[:from+n]
 	_, err := io.ReadFull(w.in, w.body[from:])
