@@ -48,6 +48,9 @@ func declare(d *definitions, t *typeDef) kind.Kind {
 	if v, ok := views[t.name]; ok {
 		k.View, k.Fields = v.view, v.fields
 		k.View.Menu = Menu
+		if k.View.TitleField == "" {
+			k.View.TitleField = k.View.Columns[0] // what it is: the first thing the list says
+		}
 	} else {
 		k.View.Columns = []string{"updatedAt"}
 		for _, f := range []string{"identifier", "patient", "code", "date"} {
@@ -156,7 +159,7 @@ var views = map[string]view{
 		[]kind.Field{field("name", kind.Any, "姓名", "Name"), field("gender", kind.String, "性别", "Gender"), field("birthDate", kind.Date, "出生日期", "Date of birth")},
 	},
 	"Encounter": {
-		kind.View{Columns: []string{"class", "status", "subject", "period", "updatedAt"}, Filters: []string{"patient", "identifier", "date"}, Icon: "OfficeBuilding", Order: 20},
+		kind.View{TitleField: "type", Columns: []string{"class", "status", "subject", "period", "updatedAt"}, Filters: []string{"patient", "identifier", "date"}, Icon: "OfficeBuilding", Order: 20},
 		[]kind.Field{field("class", kind.Any, "类别", "Class"), field("status", kind.String, "状态", "Status"), field("subject", kind.Any, "患者", "Patient"), field("period", kind.Any, "起止时间", "Period")},
 	},
 	"Condition": {

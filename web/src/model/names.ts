@@ -24,7 +24,10 @@ const deepest = 2
  */
 export function nameOf(kind: Kind | undefined, rec: Pick<Rec, 'id' | 'data'>, depth = 0): string {
   const field = kind?.view?.titleField
-  if (field) return plain(rec.data?.[field]) || rec.id
+  if (field) {
+    const value = rec.data?.[field]
+    return plain(Array.isArray(value) ? value[0] : value) || rec.id // of several names the first is the one in use
+  }
   if (depth >= deepest) return rec.id
   const refs = (kind?.fields ?? []).filter((f) => f.type === 'ref' && !f.many && typeof rec.data?.[f.name] === 'string')
   const names = refs.slice(0, 2).map((f) => refName(String(rec.data[f.name]), depth + 1))

@@ -159,6 +159,7 @@ export const en: Record<Key, string> = {
   'record.deleted': 'Deleted',
   'record.deleteAsk': 'Delete the {kind} “{name}”? Its history stays and it can be restored.',
 
+  'value.raw': 'As stored',
   'value.none': 'none',
   'value.yes': 'Yes',
   'value.no': 'No',

@@ -156,6 +156,7 @@ export const zh = {
   'record.deleted': '已删除',
   'record.deleteAsk': '删除{kind}“{name}”？历史会保留，可以恢复。',
 
+  'value.raw': '原始内容',
   'value.none': '无',
   'value.yes': '是',
   'value.no': '否',
