@@ -103,6 +103,31 @@ func (t *tx) Insert(table *relational.Table, vals []any) {
 	t.wants = append(t.wants, -1)
 }
 
+var deletes = map[*relational.Table]string{}
+
+func init() {
+	for _, t := range relational.IndexTables {
+		var from, same []string
+		for i, c := range t.Key() {
+			from = append(from, "$"+strconv.Itoa(i+1)+"::"+arrays[t.Types[i]])
+			same = append(same, "x."+c+" = u."+c)
+		}
+		deletes[t] = "DELETE FROM " + t.Name + " x USING unnest(" + strings.Join(from, ", ") + ") u (" + strings.Join(t.Key(), ", ") +
+			") WHERE " + strings.Join(same, " AND ")
+	}
+}
+
+// Delete implements relational.Tx: one statement, one array a column.
+func (t *tx) Delete(table *relational.Table, vals []any) {
+	n := len(table.Key())
+	args := make([]any, n)
+	for i := range n {
+		args[i] = arrayOf(table.Types[i], vals, i, n)
+	}
+	t.batch.Queue(deletes[table], args...)
+	t.wants = append(t.wants, int64(len(vals)/n))
+}
+
 var updates = map[*relational.Table]string{}
 
 func init() {

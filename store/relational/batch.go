@@ -280,9 +280,7 @@ func (b *batch) textOf(id int64) string {
 // finish writes what is left, numbers the feed and the audit and moves the
 // head. dirty is false where there is nothing to commit.
 func (b *batch) finish(jobs []*job) (dirty bool, err error) {
-	if err := b.flush(b.dirty); err != nil {
-		return false, err
-	}
+	b.flush(b.dirty)
 	b.dirty = nil
 	if len(b.puts) == 0 && len(b.notes) == 0 && !b.moved && len(b.words) == 0 && len(b.seqs) == 0 {
 		b.answerHead(jobs)

@@ -390,9 +390,7 @@ func (c *change) integrity() error {
 // for good, then this change's own behind a savepoint.
 func (c *change) spill() error {
 	b := c.b
-	if err := b.flush(b.dirty); err != nil {
-		return c.fail(err)
-	}
+	b.flush(b.dirty)
 	b.dirty = nil
 	var own []*state
 	for _, st := range c.state {
@@ -406,6 +404,9 @@ func (c *change) spill() error {
 		}
 	}
 	if len(own) == 0 {
+		if err := b.tx.Flush(b.ctx); err != nil {
+			return c.fail(err)
+		}
 		return nil
 	}
 	if !c.saved {
@@ -414,7 +415,8 @@ func (c *change) spill() error {
 		}
 		c.saved = true
 	}
-	if err := b.flush(own); err != nil {
+	b.flush(own)
+	if err := b.tx.Flush(b.ctx); err != nil {
 		return c.fail(err)
 	}
 	return nil

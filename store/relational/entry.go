@@ -238,17 +238,8 @@ func (e *entry) row(vals []any, rid int64) []any {
 	return append(vals, e.p, e.text, rid, e.occ)
 }
 
-var entryDeletes = [...]string{
-	tokenEntry:    "DELETE FROM token WHERE p = ? AND code = ? AND rid = ? AND sys = ? AND occ = ?",
-	textEntry:     "DELETE FROM text WHERE p = ? AND fold = ? AND rid = ? AND form = ? AND occ = ? AND exact = ?",
-	dateEntry:     "DELETE FROM date WHERE p = ? AND cls = ? AND lo = ? AND rid = ? AND hi = ? AND occ = ?",
-	quantityEntry: "DELETE FROM quantity WHERE p = ? AND lo = ? AND rid = ? AND hi = ? AND sys = ? AND unit = ? AND occ = ?",
-	refEntry:      "DELETE FROM ref WHERE target = ? AND p = ? AND rid = ? AND occ = ?",
-	urlEntry:      "DELETE FROM url WHERE p = ? AND url = ? AND rid = ? AND occ = ?",
-}
-
-// replaceEntries queues what makes the rows of old those of fresh.
-func replaceEntries(tx Tx, rows *bulk, rid int64, old, fresh []entry) {
+// replaceEntries gathers what makes the rows of old those of fresh.
+func replaceEntries(rows *bulk, rid int64, old, fresh []entry) {
 	was := make(map[entry]bool, len(old))
 	for _, e := range old {
 		was[e] = true
@@ -268,12 +259,13 @@ func replaceEntries(tx Tx, rows *bulk, rid int64, old, fresh []entry) {
 		if e.table != refEntry && e.table != urlEntry {
 			vals = vals[:len(vals)-1] // but for the rank, which is no part of the key
 		}
-		tx.Queue(1, entryDeletes[e.table], vals...)
+		rows.gone[e.table] = append(rows.gone[e.table], vals...)
 	}
 }
 
 // bulk gathers rows by table, to insert them after the deletions.
 type bulk struct {
+	gone     [len(entryTables)][]any // keys of rows
 	entries  [len(entryTables)][]any
 	records  []any
 	versions []any
@@ -283,7 +275,12 @@ type bulk struct {
 
 func (b *bulk) entry(e *entry, rid int64) { b.entries[e.table] = e.row(b.entries[e.table], rid) }
 
-func (b *bulk) insert(tx Tx) {
+func (b *bulk) write(tx Tx) {
+	for i, vals := range b.gone {
+		if len(vals) > 0 {
+			tx.Delete(entryTables[i], vals)
+		}
+	}
 	if len(b.renewed) > 0 {
 		tx.Update(RenewedRecord, b.renewed)
 	}

@@ -46,10 +46,10 @@ var updateRecord = "UPDATE record SET " + strings.Join(recordColumns[1:], " = ?,
 
 var moveVersion = "INSERT INTO version (" + strings.Join(versionColumns, ", ") + ") SELECT " + strings.Join(versionColumns, ", ") + " FROM record WHERE rid = ? AND nth = ?"
 
-// flush writes states to the tables, in the order of their rows.
-func (b *batch) flush(states []*state) error {
+// flush queues what writes states to the tables, in the order of their rows.
+func (b *batch) flush(states []*state) {
 	if len(states) == 0 {
-		return nil
+		return
 	}
 	slices.SortFunc(states, func(x, y *state) int { return cmp.Compare(x.rid, y.rid) })
 	var rows bulk
@@ -60,8 +60,7 @@ func (b *batch) flush(states []*state) error {
 		b.write(st, &rows)
 		st.touched = false
 	}
-	rows.insert(b.tx)
-	return b.tx.Flush(b.ctx)
+	rows.write(b.tx)
 }
 
 // write queues what brings the tables to the newest version of one record.
@@ -74,7 +73,7 @@ func (b *batch) write(st *state, rows *bulk) {
 		}
 		if st.reindexed {
 			b.tx.Queue(1, "UPDATE record SET body = ?, present = ? WHERE rid = ? AND nth = ?", st.cur.body, st.cur.present, st.rid, st.stored)
-			replaceEntries(b.tx, rows, st.rid, st.storedIx, st.index)
+			replaceEntries(rows, st.rid, st.storedIx, st.index)
 			st.kept, st.storedIx, st.reindexed = st.cur, st.index, false
 			b.moved = true
 		}
@@ -96,7 +95,7 @@ func (b *batch) write(st *state, rows *bulk) {
 	} else {
 		rows.records = newest.recordVals(rows.records)
 	}
-	replaceEntries(b.tx, rows, st.rid, st.storedIx, st.index)
+	replaceEntries(rows, st.rid, st.storedIx, st.index)
 	st.inTable, st.real, st.kept, st.stored, st.storedIx, st.pending = true, true, newest, newest.nth, st.index, nil
 	st.reindexed = false
 }

@@ -34,7 +34,8 @@ func (c *change) purge(st *state, erase bool) error {
 			return err
 		}
 		var rows bulk
-		replaceEntries(b.tx, &rows, st.rid, st.storedIx, nil)
+		replaceEntries(&rows, st.rid, st.storedIx, nil)
+		rows.write(b.tx)
 		none := nameRow(st.rid, st.stored, st.cur.kind, st.key)
 		if err := b.exec(updateRecord, append(none.recordVals(nil)[1:], st.rid, st.stored)...); err != nil {
 			return err

@@ -85,6 +85,10 @@ type Tx interface {
 	Queue(want int64, sql string, args ...any)
 	// Insert queues rows for one of Tables; vals are row after row.
 	Insert(t *Table, vals []any)
+	// Delete queues the end of rows of an index table. vals are, row after row,
+	// the columns of Table.Key; a row that is not there makes Flush fail with
+	// ErrStale.
+	Delete(t *Table, vals []any)
 	// Update queues new values of rows of record. vals are, row after row, the
 	// columns of t, the first of which is rid, and the nth that the row has now; a
 	// row without it makes Flush fail with ErrStale.

@@ -20,6 +20,17 @@ type Table struct {
 	Types   []Type
 }
 
+// Key is the columns that tell the rows of an index table: all but the rank.
+func (t *Table) Key() []string {
+	if n := len(t.Columns) - 1; t.Columns[n] == "rank" {
+		return t.Columns[:n]
+	}
+	return t.Columns
+}
+
+// IndexTables lists the tables of entries.
+var IndexTables = entryTables[:]
+
 // The tables of bulk rows. The keys and indexes are the adapters' own, in their
 // schema.sql, but an equality on a token or a reference must give its rows in
 // the order of rid.

@@ -5,6 +5,7 @@ import (
 	"database/sql/driver"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"modernc.org/sqlite"
@@ -222,6 +223,21 @@ func (t *tx) Insert(table *relational.Table, vals []any) {
 		}
 		_, t.err = t.conn.Exec(context.Background(), query, vals[:take]...)
 		vals = vals[take:]
+	}
+}
+
+var deletes = map[*relational.Table]string{}
+
+func init() {
+	for _, t := range relational.IndexTables {
+		deletes[t] = "DELETE FROM " + t.Name + " WHERE " + strings.Join(t.Key(), " = ? AND ") + " = ?"
+	}
+}
+
+// Delete implements relational.Tx.
+func (t *tx) Delete(table *relational.Table, vals []any) {
+	for part := range slices.Chunk(vals, len(table.Key())) {
+		t.Queue(1, deletes[table], part...)
 	}
 }
 
