@@ -31,7 +31,7 @@ func (d *Door) seal(p *identity.Principal, at record.Position) (string, error) {
 // open reads a cursor back; ok is false where it is not one that p was given by
 // this site.
 func (d *Door) open(p *identity.Principal, site, cursor string) (at record.Position, ok bool) {
-	raw, err := base64.RawURLEncoding.DecodeString(cursor)
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
 	n := d.cursors.NonceSize()
 	if err != nil || len(raw) != n+cursorBytes+d.cursors.Overhead() {
 		return at, false

@@ -20,7 +20,7 @@ import (
 func TestMain(m *testing.M) {
 	switch os.Getenv("TEST_PROGRAM") {
 	case "wait":
-		select {}
+		<-time.After(time.Hour) // not select{}: alone, it is a deadlock that ends the program
 	case "start": // starts "wait" and is then killed by the test
 		var l Launcher
 		i, err := l.Start(Command{Args: []string{os.Args[0]}, Env: []string{"TEST_PROGRAM=wait"}, Token: os.Getenv("TEST_TOKEN")})
@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 		_, _ = os.Stdout.WriteString(strconv.Itoa(i.PID) + "\n")
-		select {}
+		<-time.After(time.Hour) // not select{}: alone, it is a deadlock that ends the program
 	case "fds":
 		links, _ := filepath.Glob("/proc/self/fd/*")
 		for _, l := range links {
