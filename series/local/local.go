@@ -40,7 +40,7 @@ type Options struct {
 	// memory (measured: 500,000 cost 2.2 GB at peak). Default 100,000.
 	MaxSeries int64
 	// Late is how far behind the newest sample of the store a sample may come.
-	// Default 7 days, the least that DESIGN.md asks for.
+	// Default 7 days, the least that ARCHITECTURE.md asks for.
 	Late time.Duration
 	// MaxQueries is how many queries run at once; others wait. Default 4.
 	MaxQueries int

@@ -71,7 +71,7 @@ func NewModel(site string, defs store.Defs, clk clock.Clock) *Model {
 
 // Visible is a model that holds only what view may see. A query to it as the
 // program itself must answer as the same query to m through view: the property
-// that DESIGN.md asks of permissions.
+// that ARCHITECTURE.md asks of permissions.
 func (m *Model) Visible(view access.View) *Model {
 	m.mu.Lock()
 	defer m.mu.Unlock()

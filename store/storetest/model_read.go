@@ -364,7 +364,7 @@ func (m *Model) Audits(ctx context.Context, q audit.Query) ([]audit.Entry, error
 	return out, nil
 }
 
-// halfYear is what DESIGN.md, "Audit" asks to keep at least.
+// halfYear is what ARCHITECTURE.md, "Audit" asks to keep at least.
 const halfYear = 6
 
 // Seal implements store.Auditor.

@@ -25,7 +25,7 @@ var judgeStart = time.Date(2030, 6, 1, 0, 0, 0, 0, time.UTC)
 // RunJudge writes the same random records to a store and to the Model and asks
 // both the same random queries, each through a random view. Both must answer the
 // same, and the same as a Model that holds only what the view may see: the
-// property DESIGN.md asks of permissions. It prints its seed; ZHIWEI_SEED
+// property ARCHITECTURE.md asks of permissions. It prints its seed; ZHIWEI_SEED
 // replays it.
 //
 // Proves A02: one visibility predicate joins every alias of every query.
