@@ -79,7 +79,7 @@ func (s *Store) Audits(ctx context.Context, q audit.Query) ([]audit.Entry, error
 // lastRune sorts after every text that goes on from a prefix.
 const lastRune = "\U0010FFFF"
 
-// keptMonths is how long the audit is kept at least: DESIGN.md, "Audit".
+// keptMonths is how long the audit is kept at least: ARCHITECTURE.md, "Audit".
 const keptMonths = 6
 
 // Seal implements store.Auditor. It returns how many entries were cut off.
