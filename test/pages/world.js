@@ -124,7 +124,9 @@ export class House {
     for (const [role, login] of Object.entries(logins)) people[role] = { login, password: passwords[role], oneTime: handed[login] }
     const security = await this.person()
     await changeFirst(security, people['security-admin'])
-    people.librarian = await makeUser(security, { name: '李馆员', login: 'li', role: '图书' })
+    people.librarian = await makeUser(security, { name: '李馆员', login: 'li', role: '图书' }).catch(async (error) => {
+      throw new Error(`${error}\nthe page said:\n${await security.locator('main').innerText()}\nserve said:\n${this.said}`)
+    })
     await page.context().close()
     await security.context().close()
     const librarian = await this.person()
@@ -207,6 +209,7 @@ export async function pick(page, label, typed, shown = typed) {
   // The list belongs to this box; another may still be closing.
   const list = page.locator('#' + (await box.getAttribute('aria-controls')))
   await list.getByRole('option', { name: shown }).first().click()
+  await list.waitFor({ state: 'hidden' })
 }
 
 /** What axe finds wrong with the page as it is: WCAG 2.2 A and AA, and its best practices. */
