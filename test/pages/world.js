@@ -187,6 +187,8 @@ export async function changeFirst(page, { login, oneTime, password }) {
 export async function makeUser(page, { name, login, role }) {
   await page.goto('/users')
   await page.getByRole('link', { name: '新建用户' }).click()
+  // The list has filters of the same labels, and stays until the form has come.
+  await page.getByRole('heading', { name: '新建用户' }).waitFor()
   await page.getByLabel('姓名').fill(name)
   await page.getByLabel('用户名').fill(login)
   await page.getByRole('button', { name: '添加角色' }).click()
