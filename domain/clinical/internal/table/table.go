@@ -104,6 +104,11 @@ func Encode(t *Table) ([]byte, error) {
 			e.str(c.Expr)
 		}
 	}
+	return e.pack()
+}
+
+// pack puts the strings in front of the body and deflates both.
+func (e *encoder) pack() ([]byte, error) {
 	var head []byte
 	head = binary.AppendUvarint(head, uint64(len(e.order)))
 	for _, s := range e.order {
@@ -130,6 +135,14 @@ type encoder struct {
 	body  []byte
 }
 
+func (e *encoder) flag(b bool) {
+	if b {
+		e.num(1)
+	} else {
+		e.num(0)
+	}
+}
+
 func (e *encoder) num(n int) { e.body = binary.AppendUvarint(e.body, uint64(n)) }
 
 func (e *encoder) str(s string) {
@@ -151,24 +164,16 @@ func (e *encoder) strs(l []string) {
 
 // Decode reads what Encode wrote.
 func Decode(b []byte) (t *Table, err error) {
-	raw, err := io.ReadAll(flate.NewReader(bytes.NewReader(b)))
+	d, err := unpack(b)
 	if err != nil {
-		return nil, fmt.Errorf("definitions: %w", err)
+		return nil, err
 	}
 	defer func() {
 		if r := recover(); r != nil {
 			t, err = nil, fmt.Errorf("definitions: damaged table: %v", r)
 		}
 	}()
-	all := string(raw) // every string below is a part of this one
-	d := &decoder{raw: raw}
-	strs := make([]string, d.num())
-	for i := range strs {
-		n := d.num()
-		strs[i] = all[d.at : d.at+n]
-		d.at += n
-	}
-	d.strings = strs
+	d.names()
 	t = &Table{Types: make([]Type, d.num())}
 	for i := range t.Types {
 		ty := &t.Types[i]
@@ -201,6 +206,27 @@ type decoder struct {
 	raw     []byte
 	at      int
 	strings []string
+}
+
+// unpack inflates what pack wrote.
+func unpack(b []byte) (*decoder, error) {
+	raw, err := io.ReadAll(flate.NewReader(bytes.NewReader(b)))
+	if err != nil {
+		return nil, fmt.Errorf("definitions: %w", err)
+	}
+	return &decoder{raw: raw}, nil
+}
+
+// names reads the string table.
+func (d *decoder) names() {
+	all := string(d.raw) // every string is a part of this one
+	strs := make([]string, d.num())
+	for i := range strs {
+		n := d.num()
+		strs[i] = all[d.at : d.at+n]
+		d.at += n
+	}
+	d.strings = strs
 }
 
 func (d *decoder) num() int {
