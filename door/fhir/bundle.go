@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -146,22 +147,11 @@ const batchWorkers = 16
 // batch does each entry for itself, writes before reads.
 func (pr processing) batch(entries []clinical.Entry) []entryAnswer {
 	answers := make([]entryAnswer, len(entries))
-	for _, method := range []string{http.MethodDelete, http.MethodPost, http.MethodPut, http.MethodGet} {
+	for wave := range len(order) + 1 {
 		gate := make(chan struct{}, batchWorkers)
 		var wg sync.WaitGroup
 		for i := range entries {
-			m := ""
-			if entries[i].Request != nil {
-				m = entries[i].Request.Method
-			}
-			switch m {
-			case http.MethodDelete, http.MethodPost, http.MethodPut:
-			case http.MethodHead, "":
-				m = http.MethodGet
-			case http.MethodPatch:
-				m = http.MethodPut
-			}
-			if m != method {
+			if waveOf(entries[i].Request) != wave {
 				continue
 			}
 			gate <- struct{}{}
@@ -173,6 +163,17 @@ func (pr processing) batch(entries []clinical.Entry) []entryAnswer {
 		wg.Wait()
 	}
 	return answers
+}
+
+// waveOf is the place of a request in the order of a batch; what is no write
+// comes last.
+func waveOf(r *clinical.Request) int {
+	for i, methods := range order {
+		if r != nil && slices.Contains(methods, r.Method) {
+			return i
+		}
+	}
+	return len(order)
 }
 
 // alone does one entry of a batch.
@@ -235,6 +236,18 @@ func newStep(i int, e *clinical.Entry, base string) (*step, error) {
 		if id == "" {
 			s.given = e.ID
 		}
+	case http.MethodPatch:
+		if (id == "") == (query == "") {
+			return nil, bad(".request.url", "PATCH 的地址应为 类型/编号 或 类型?条件。", "The address of a PATCH is Type/id or Type?criteria.")
+		}
+		if e.Resource == nil {
+			return nil, bad(".resource", "补丁应放在 resource 中：含 JSON Patch 的 Binary，或 FHIRPath Patch 的 Parameters。", "The patch stands in resource: a Binary with a JSON Patch, or the Parameters of a FHIRPath Patch.")
+		}
+		var err error
+		if s.patch, err = entryPatch(s.typ, e); err != nil {
+			return nil, errAt(err, place+".resource")
+		}
+		s.raw = nil
 	case http.MethodDelete:
 		if (id == "") == (query == "") {
 			return nil, bad(".request.url", "DELETE 的地址应为 类型/编号 或 类型?条件。", "The address of a DELETE is Type/id or Type?criteria.")
@@ -243,7 +256,7 @@ func newStep(i int, e *clinical.Entry, base string) (*step, error) {
 	default:
 		return nil, bad(".request.method", "不支持在 Bundle 中使用 "+s.method+"。", s.method+" is not supported in a Bundle.")
 	}
-	if s.method != http.MethodDelete {
+	if s.method == http.MethodPost || s.method == http.MethodPut {
 		if e.Resource == nil {
 			return nil, bad(".resource", "条目缺少 resource。", "The entry has no resource.")
 		}

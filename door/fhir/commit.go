@@ -31,12 +31,15 @@ var ErrUnresolved = errors.New("fhir: a conditional reference found nothing")
 // step is one write: a request of its own or an entry of a transaction.
 type step struct {
 	place   string // "Bundle.entry[3]"; empty for a request of its own
-	method  string // POST, PUT or DELETE
+	method  string // POST, PUT, PATCH or DELETE
 	typ     string
 	given   string // id the request names; empty: none
-	query   string // criteria of a conditional create, update or delete
+	query   string // criteria of a conditional create, update, patch or delete
+	many    int    // of a conditional delete: how many may go; 0: one, and several are refused
 	ifMatch int64  // kernel.AnyVersion: not asked
 	absent  bool   // If-None-Match: *: it must not exist
+	present bool   // If-Match: *: it must exist
+	patch   patcher
 	raw     []byte
 	fullURL string
 
@@ -45,6 +48,9 @@ type step struct {
 	links    []*step          // steps it refers to, where the linker notes them
 	same     *step            // an earlier step with the same conditional create
 	found    bool             // the criteria matched: id names it
+	expect   int64            // of a patch: the version it was made of
+	matches  []record.Key     // where many is set: what goes
+	removals []*kernel.Prepared
 	prepared *kernel.Prepared // nil where nothing is written
 	result   record.Record
 	outcome  int // status of HTTP
@@ -91,6 +97,11 @@ func (d *Door) try(ctx context.Context, p *identity.Principal, steps []*step, c 
 		l.learn(steps)
 	}
 	for _, s := range steps {
+		if s.patch != nil {
+			if err := d.patched(ctx, p, s); err != nil {
+				return false, s.located(err, "")
+			}
+		}
 		if s.data, err = l.rewrite(s); err != nil {
 			return false, s.located(err, ".resource")
 		}
@@ -100,22 +111,24 @@ func (d *Door) try(ctx context.Context, p *identity.Principal, steps []*step, c 
 	}
 	// What is referred to is written first, where that is possible: whoever sees
 	// only some records may refer to those that are there.
-	order := steps
+	sorted := steps
 	if c.links {
-		order = slices.Concat(inPieces(steps, len(steps))...)
+		sorted = slices.Concat(inPieces(steps, len(steps))...)
 	}
 	var keys []record.Key
 	for _, s := range steps {
 		if s.prepared != nil {
 			keys = append(keys, s.prepared.Keys()...)
 		}
+		keys = append(keys, s.matches...)
 	}
 	err = d.k.Transact(ctx, p, c.prio, keys, func(t *kernel.Txn) error {
 		var err error
 		if again, err = d.changed(t, steps, c.base); again || err != nil {
 			return err
 		}
-		if err := applyAll(t, order); err != nil {
+		if err := applyAll(t, sorted); err != nil {
+			again = errors.Is(err, errMoved)
 			return err
 		}
 		if c.reads != nil {
@@ -123,8 +136,11 @@ func (d *Door) try(ctx context.Context, p *identity.Principal, steps []*step, c 
 		}
 		return nil
 	})
-	if again || err != nil {
-		return again, err
+	if again {
+		return true, nil
+	}
+	if err != nil {
+		return false, err
 	}
 	trail := audit.TrailOf(ctx)
 	for _, s := range steps {
@@ -149,9 +165,16 @@ func (d *Door) changed(t *kernel.Txn, steps []*step, base string) (bool, error) 
 		if err != nil {
 			return false, err
 		}
+		q.Limit = max(q.Limit, s.many)
 		page, err := t.Search(q)
 		if err != nil {
 			return false, err
+		}
+		if s.many > 0 {
+			if !slices.EqualFunc(page.Records, s.matches, func(r record.Record, k record.Key) bool { return r.Key == k }) {
+				return true, nil
+			}
+			continue
 		}
 		if n := len(page.Records); n > 1 || (n == 1) != s.found || n == 1 && page.Records[0].ID != s.id {
 			return true, nil
@@ -160,11 +183,19 @@ func (d *Door) changed(t *kernel.Txn, steps []*step, base string) (bool, error) 
 	return false, nil
 }
 
+// order is that in which the standard asks for the entries of a transaction and
+// a batch to be done; reads come after it (R4 §3.1.0.11.2).
+var order = [][]string{{http.MethodDelete}, {http.MethodPost}, {http.MethodPut, http.MethodPatch}}
+
+// errMoved tells that what a patch was made of has changed meanwhile: it is made
+// anew.
+var errMoved = errors.New("fhir: the patched record changed meanwhile")
+
 // applyAll does the steps in the order the standard asks for.
 func applyAll(t *kernel.Txn, steps []*step) error {
-	for _, method := range []string{http.MethodDelete, http.MethodPost, http.MethodPut} {
+	for _, methods := range order {
 		for _, s := range steps {
-			if s.method != method {
+			if !slices.Contains(methods, s.method) {
 				continue
 			}
 			if err := s.apply(t); err != nil {
@@ -185,7 +216,19 @@ func subjectOf(r *record.Record) string {
 // apply does one step inside the transaction.
 func (s *step) apply(t *kernel.Txn) error {
 	key := record.Key{Kind: s.typ, ID: s.id}
+	for _, pr := range s.removals {
+		if _, err := t.Apply(pr); err != nil && !kernel.IsGone(err) {
+			return err
+		}
+	}
+	if s.many > 0 {
+		s.outcome = http.StatusOK
+		return nil
+	}
 	if s.prepared == nil {
+		if s.present {
+			return s.missing()
+		}
 		if s.same != nil || s.id == "" {
 			return nil
 		}
@@ -195,10 +238,14 @@ func (s *step) apply(t *kernel.Txn) error {
 	}
 	r, err := t.Apply(s.prepared)
 	switch {
+	case s.patch != nil && s.ifMatch == kernel.AnyVersion && errs.Is(err, errs.Conflict) && errs.PathOf(err) == "version":
+		err = errMoved
 	case s.method == http.MethodDelete && kernel.IsGone(err):
 		err = nil // deleting twice is deleting once
-	case s.method == http.MethodPut && s.ifMatch != kernel.AnyVersion && errs.Is(err, errs.NotFound):
-		err = withStatus(http.StatusPreconditionFailed, err) // If-Match of what is not there
+	case s.method != http.MethodPatch && (s.ifMatch != kernel.AnyVersion || s.present) && errs.Is(err, errs.NotFound):
+		err = s.missing()
+	case s.absent && errs.Is(err, errs.Conflict) && !errs.Is(err, errs.NotFound) && errs.PathOf(err) == "":
+		err = withStatus(http.StatusPreconditionFailed, err) // If-None-Match: * of what is there
 	}
 	if err != nil {
 		return err
@@ -213,6 +260,11 @@ func (s *step) apply(t *kernel.Txn) error {
 		s.outcome = http.StatusOK
 	}
 	return nil
+}
+
+// missing is the answer to an If-Match of what is not there.
+func (s *step) missing() error {
+	return notAsExpected(s.typ+"/"+s.id, "If-Match 要求记录已存在，但没有找到它。", "If-Match asks for a record that exists, but there is none.")
 }
 
 // located puts the place of the step in front of the failing path.
@@ -246,7 +298,16 @@ func identify(steps []*step, newID func(*step) string) error {
 			s.id = s.same.id
 			continue
 		}
-		if s.id == "" && s.method != http.MethodDelete {
+		if s.many > 0 {
+			for _, key := range s.matches {
+				if taken[key] != nil {
+					return s.twice(key)
+				}
+				taken[key] = s
+			}
+			continue
+		}
+		if s.id == "" && s.method != http.MethodDelete && s.method != http.MethodPatch {
 			if newID != nil {
 				s.id = newID(s)
 			} else {
@@ -262,11 +323,15 @@ func identify(steps []*step, newID func(*step) string) error {
 		}
 		key := record.Key{Kind: s.typ, ID: s.id}
 		if taken[key] != nil {
-			return s.located(errs.E(errs.Invalid, "transaction", key.String(), "同一个 transaction 中 "+key.String()+" 出现了两次。", key.String()+" stands twice in this transaction."), ".request.url")
+			return s.twice(key)
 		}
 		taken[key] = s
 	}
 	return nil
+}
+
+func (s *step) twice(key record.Key) error {
+	return s.located(errs.E(errs.Invalid, "transaction", key.String(), "同一个 transaction 中 "+key.String()+" 出现了两次；每条记录只能写一次。", key.String()+" stands twice in this transaction; each record may be written once."), ".request.url")
 }
 
 // prepare does for every step what needs no transaction, in parallel.
@@ -297,8 +362,15 @@ func (d *Door) prepare(ctx context.Context, p *identity.Principal, steps []*step
 }
 
 func (d *Door) prepareOne(ctx context.Context, p *identity.Principal, s *step) (err error) {
-	s.prepared = nil
-	if s.same != nil || s.method == http.MethodPost && s.found || s.method == http.MethodDelete && s.id == "" {
+	s.prepared, s.removals = nil, nil
+	for _, key := range s.matches {
+		pr, err := d.k.Prepare(ctx, p, kernel.Change{Op: record.Delete, Key: key, Expect: kernel.AnyVersion})
+		if err != nil {
+			return err
+		}
+		s.removals = append(s.removals, pr)
+	}
+	if s.many > 0 || s.same != nil || s.method == http.MethodPost && s.found || s.method == http.MethodDelete && s.id == "" {
 		return nil
 	}
 	change := kernel.Change{Key: record.Key{Kind: s.typ, ID: s.id}, Expect: s.ifMatch, Data: s.data}
@@ -307,8 +379,10 @@ func (d *Door) prepareOne(ctx context.Context, p *identity.Principal, s *step) (
 		change.Op = record.Delete
 	case s.method == http.MethodPost || s.absent:
 		change.Op = record.Create
+	case s.patch != nil:
+		change.Op, change.Expect = record.Update, s.expect
 	default:
-		change.Op, change.Upsert = record.Update, s.ifMatch == kernel.AnyVersion
+		change.Op, change.Upsert = record.Update, s.ifMatch == kernel.AnyVersion && !s.present
 	}
 	s.prepared, err = d.k.Prepare(ctx, p, change)
 	return err
@@ -340,7 +414,7 @@ type linker struct {
 func (l *linker) conditions(steps []*step) error {
 	l.creates = map[string]*step{}
 	for _, s := range steps {
-		s.same, s.found, s.id = nil, false, s.given
+		s.same, s.found, s.id, s.matches = nil, false, s.given, nil
 		if s.query == "" {
 			continue
 		}
@@ -349,9 +423,13 @@ func (l *linker) conditions(steps []*step) error {
 			s.same = first
 			continue
 		}
-		keys, err := l.search(s.typ, s.query)
+		keys, err := l.search(s.typ, s.query, s.many)
 		if err != nil {
 			return s.located(err, ".request")
+		}
+		if s.many > 0 {
+			s.matches = keys
+			continue
 		}
 		switch {
 		case len(keys) > 1:
@@ -373,15 +451,17 @@ func several(name string) error {
 	return withStatus(http.StatusPreconditionFailed, errs.E(errs.Invalid, "condition", name, "条件 "+name+" 匹配到多条记录；请把条件写得更精确。", "The condition "+name+" matches several records; make it more exact."))
 }
 
-func (l *linker) search(typ, query string) ([]record.Key, error) {
+// search gives what criteria match: at most two records, or at most many.
+func (l *linker) search(typ, query string, many int) ([]record.Key, error) {
 	name := typ + "?" + query
-	if keys, ok := l.searched[name]; ok {
+	if keys, ok := l.searched[name]; ok && many == 0 {
 		return keys, nil
 	}
 	q, err := l.d.criteria(typ, query, l.base)
 	if err != nil {
 		return nil, err
 	}
+	q.Limit = max(q.Limit, many)
 	// Finding is not reading: what is found stands in the audit of the write.
 	page, err := l.d.k.Search(audit.WithTrail(l.ctx, nil), l.p, q)
 	if err != nil {
@@ -391,7 +471,9 @@ func (l *linker) search(typ, query string) ([]record.Key, error) {
 	for i := range page.Records {
 		keys[i] = page.Records[i].Key
 	}
-	l.searched[name] = keys
+	if many == 0 {
+		l.searched[name] = keys
+	}
 	return keys, nil
 }
 
@@ -464,7 +546,7 @@ func (l *linker) conditional(typ, query string) (string, error) {
 	if s := l.creates[name]; s != nil {
 		return typ + "/" + s.id, nil
 	}
-	keys, err := l.search(typ, query)
+	keys, err := l.search(typ, query, 0)
 	switch {
 	case err != nil:
 		return "", err

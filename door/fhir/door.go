@@ -10,8 +10,10 @@ package fhir
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"zhiwei/domain/clinical"
 	"zhiwei/door/gate"
@@ -38,13 +40,14 @@ type Door struct {
 	k       *kernel.Kernel
 	base    string
 	version string
+	format  *clinical.Format
 
 	capabilities func() ([]byte, error) // the CapabilityStatement, made once
 }
 
 // New makes a door.
 func New(k *kernel.Kernel, o Options) *Door {
-	d := &Door{k: k, base: strings.TrimSuffix(o.Base, "/"), version: o.Version}
+	d := &Door{k: k, base: strings.TrimSuffix(o.Base, "/"), version: o.Version, format: clinical.NewFormat(time.UTC)}
 	d.capabilities = sync.OnceValues(func() ([]byte, error) { return json.Marshal(d.capability()) })
 	return d
 }
@@ -64,20 +67,57 @@ func (d *Door) Routes() []gate.Route {
 		route(http.MethodGet, "/{type}", "search", read, d.searchType),
 		route(http.MethodPost, "/{type}", "create", create, d.create),
 		route(http.MethodPut, "/{type}", "update", update, d.update),
+		route(http.MethodPatch, "/{type}", "patch", update, d.patch),
 		route(http.MethodDelete, "/{type}", "delete", remove, d.remove),
 		route(http.MethodPost, "/{type}/_search", "search", read, d.searchType),
 		route(http.MethodGet, "/{type}/_history", "history", read, d.historyOfType),
 		route(http.MethodGet, "/{type}/{id}", "read", read, d.read),
 		route(http.MethodPut, "/{type}/{id}", "update", update, d.update),
+		route(http.MethodPatch, "/{type}/{id}", "patch", update, d.patch),
 		route(http.MethodDelete, "/{type}/{id}", "delete", remove, d.remove),
 		route(http.MethodGet, "/{type}/{id}/_history", "history", read, d.historyOfOne),
 		route(http.MethodGet, "/{type}/{id}/_history/{vid}", "vread", read, d.vread),
 	}
 	routes[0].Quiet = true
-	for _, m := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
+	for _, m := range methods {
 		routes = append(routes, route(m, "/{rest...}", "", gate.SignedIn, d.unknown))
 	}
-	return routes
+	return append(routes, d.refusedMethods(routes)...)
+}
+
+// methods are those a gate knows; GET answers HEAD too.
+var methods = []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
+
+// refusedMethods are the routes that answer 405 as an OperationOutcome where an
+// address does not take a method.
+func (d *Door) refusedMethods(routes []gate.Route) []gate.Route {
+	taken := map[string][]string{}
+	var patterns []string
+	for _, rt := range routes {
+		if taken[rt.Pattern] == nil {
+			patterns = append(patterns, rt.Pattern)
+		}
+		taken[rt.Pattern] = append(taken[rt.Pattern], rt.Method)
+	}
+	var out []gate.Route
+	for _, pattern := range patterns {
+		allow := slices.Clone(taken[pattern])
+		if slices.Contains(allow, http.MethodGet) {
+			allow = append(allow, http.MethodHead)
+		}
+		slices.Sort(allow)
+		refuse := func(w http.ResponseWriter, r *http.Request, _ *identity.Principal) error {
+			w.Header().Set("Allow", strings.Join(allow, ", "))
+			return withStatus(http.StatusMethodNotAllowed, errs.E(errs.Invalid, r.Method, r.URL.Path,
+				"这个地址不支持 "+r.Method+"；可用："+strings.Join(allow, "、")+"。", "This address does not take "+r.Method+"; use "+strings.Join(allow, ", ")+"."))
+		}
+		for _, m := range methods {
+			if !slices.Contains(taken[pattern], m) {
+				out = append(out, gate.Route{Method: m, Pattern: pattern, Permission: gate.SignedIn, Handle: refuse, Problem: d.problem})
+			}
+		}
+	}
+	return out
 }
 
 // unknown answers what is under /fhir and none of the above.

@@ -1,7 +1,6 @@
 package fhir
 
 import (
-	"encoding/json"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -28,7 +27,7 @@ func (d *Door) read(w http.ResponseWriter, r *http.Request, p *identity.Principa
 	if err != nil {
 		return err
 	}
-	return answer(w, r, &rec)
+	return d.answer(w, r, &rec)
 }
 
 // vread answers GET /fhir/Type/id/_history/version.
@@ -48,7 +47,7 @@ func (d *Door) vread(w http.ResponseWriter, r *http.Request, p *identity.Princip
 	if err != nil {
 		return err
 	}
-	return answer(w, r, &rec)
+	return d.answer(w, r, &rec)
 }
 
 // readable checks what a read may ask beside its path: nothing but the format.
@@ -56,23 +55,37 @@ func readable(r *http.Request) error {
 	var query url.Values
 	if r.URL.RawQuery != "" {
 		query = r.URL.Query()
-		for name := range query {
-			if name != "_format" && name != "_pretty" {
-				return unknownParameter(name)
-			}
+		if err := onlyFormat(query); err != nil {
+			return err
 		}
+	}
+	if r.PathValue("type") == "Binary" && !wantsResource(r) {
+		return nil // its content is sent as what it is
 	}
 	return acceptable(r, query)
 }
 
-func answer(w http.ResponseWriter, r *http.Request, rec *record.Record) error {
+// onlyFormat refuses every parameter but _format and _pretty.
+func onlyFormat(query url.Values) error {
+	for name := range query {
+		if name != "_format" && name != "_pretty" {
+			return unknownParameter(name)
+		}
+	}
+	return nil
+}
+
+// answer sends one resource, or 304 where the client holds it already.
+func (d *Door) answer(w http.ResponseWriter, r *http.Request, rec *record.Record) error {
 	h := w.Header()
 	versionHeaders(h, rec)
-	if tag := r.Header.Get("If-None-Match"); tag != "" {
-		if v, ok := versionOf(tag); ok && v == rec.Version {
-			w.WriteHeader(http.StatusNotModified)
-			return nil
-		}
+	h.Set("Content-Location", d.baseURL(r)+"/"+historyOf(rec))
+	if unchanged(r, rec) {
+		w.WriteHeader(http.StatusNotModified)
+		return nil
+	}
+	if rec.Kind == "Binary" && !wantsResource(r) {
+		return sendBinary(w, rec)
 	}
 	send(w, r, http.StatusOK, appendResource(make([]byte, 0, len(rec.Data)+len(rec.ID)+128), rec))
 	return nil
@@ -131,12 +144,15 @@ func (d *Door) update(w http.ResponseWriter, r *http.Request, p *identity.Princi
 	return d.written(w, r, s)
 }
 
-// criteriaOf is the query of a conditional update or delete without the format,
-// which is no criterion.
+// criteriaOf is the query of a conditional write without what is no criterion:
+// the format and, of a delete, how many may go.
 func criteriaOf(r *http.Request) string {
 	q := r.URL.Query()
 	q.Del("_format")
 	q.Del("_pretty")
+	if r.Method == http.MethodDelete {
+		q.Del("_count")
+	}
 	return q.Encode()
 }
 
@@ -144,29 +160,15 @@ func noCriteria(typ string) error {
 	return errs.E(errs.Invalid, "write", typ, "请在地址中写明编号（"+typ+"/编号）或查询条件。", "Give an id ("+typ+"/id) or search criteria in the address.")
 }
 
-// match reads the headers that guard an update.
-func (s *step) match(ifMatch, ifNoneMatch string) error {
-	if ifMatch != "" {
-		v, ok := versionOf(ifMatch)
-		if !ok {
-			return errs.E(errs.Invalid, "write", ifMatch, `If-Match 的格式为 W/"版本号"。`, `If-Match is written W/"version".`).At("If-Match")
-		}
-		s.ifMatch = v
-	}
-	switch ifNoneMatch {
-	case "":
-	case "*":
-		s.absent = true
-	default:
-		return errs.E(errs.Invalid, "write", ifNoneMatch, "写入时 If-None-Match 只支持 *。", "On a write If-None-Match takes * alone.").At("If-None-Match")
-	}
-	return nil
-}
-
-// remove answers DELETE /fhir/Type/id and DELETE /fhir/Type?criteria.
+// remove answers DELETE /fhir/Type/id and DELETE /fhir/Type?criteria. Criteria
+// that match several are refused, unless _count says how many may go.
 func (d *Door) remove(w http.ResponseWriter, r *http.Request, p *identity.Principal) error {
 	typ, err := typeOf(r)
 	if err != nil {
+		return err
+	}
+	query := r.URL.Query()
+	if err := acceptable(r, query); err != nil {
 		return err
 	}
 	s := &step{method: http.MethodDelete, typ: typ, ifMatch: kernel.AnyVersion}
@@ -175,15 +177,27 @@ func (d *Door) remove(w http.ResponseWriter, r *http.Request, p *identity.Princi
 		if err != nil {
 			return err
 		}
+		if err := onlyFormat(query); err != nil {
+			return err
+		}
 		s.given = key.ID
-	} else if s.query = criteriaOf(r); s.query == "" {
-		return noCriteria(typ)
+	} else {
+		if s.many, err = deleteCount(query); err != nil {
+			return err
+		}
+		if s.query = criteriaOf(r); s.query == "" {
+			return noCriteria(typ)
+		}
 	}
 	if err := s.match(r.Header.Get("If-Match"), ""); err != nil {
 		return err
 	}
 	if err := d.commit(r.Context(), p, []*step{s}, commitment{base: d.baseURL(r)}); err != nil {
 		return err
+	}
+	if s.many > 0 {
+		n := strconv.Itoa(len(s.matches))
+		return sendJSON(w, r, http.StatusOK, note("information", "informational", say(r, "已删除 "+n+" 条记录。", "Deleted "+n+" records.")))
 	}
 	if s.result.Version > 0 {
 		w.Header().Set("ETag", etag(s.result.Version))
@@ -192,10 +206,33 @@ func (d *Door) remove(w http.ResponseWriter, r *http.Request, p *identity.Princi
 	return nil
 }
 
+// maxDelete bounds what one conditional delete may take away.
+const maxDelete = 1000
+
+// deleteCount reads _count of a conditional delete: how many records may go at
+// once. 0 where it is not given: one.
+func deleteCount(query url.Values) (int, error) {
+	v := query.Get("_count")
+	if v == "" {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(v)
+	if err != nil || n < 1 || n > maxDelete {
+		return 0, errs.E(errs.Invalid, "delete", "_count", "删除时 _count 应为 1 到 1000 的整数。", "On a delete _count is a whole number from 1 to 1000.").At("_count")
+	}
+	return n, nil
+}
+
+// say is a sentence in the language of the request.
+func say(r *http.Request, zh, en string) string { return errs.Text{ZH: zh, EN: en}.In(gate.Lang(r)) }
+
 // resource reads the body and checks that it is of the type.
 func resource(r *http.Request, typ string) ([]byte, error) {
 	if err := acceptable(r, r.URL.Query()); err != nil {
 		return nil, err
+	}
+	if typ == "Binary" && !isJSON(r.Header.Get("Content-Type")) {
+		return rawBinary(r)
 	}
 	raw, err := body(r)
 	if err != nil {
@@ -212,21 +249,14 @@ func (d *Door) written(w http.ResponseWriter, r *http.Request, s *step) error {
 	h := w.Header()
 	versionHeaders(h, &s.result)
 	h.Set("Location", d.baseURL(r)+"/"+historyOf(&s.result))
+	h.Set("Content-Location", h.Get("Location"))
 	switch preferOf(r).answer {
 	case "minimal":
 		w.WriteHeader(s.outcome)
 		return nil
 	case "OperationOutcome":
-		say := "已保存为第 " + strconv.FormatInt(s.result.Version, 10) + " 版。"
-		if gate.Lang(r) == "en" {
-			say = "Saved as version " + strconv.FormatInt(s.result.Version, 10) + "."
-		}
-		b, err := json.Marshal(note("information", "informational", say))
-		if err != nil {
-			return errs.Wrap("write", s.typ, err)
-		}
-		send(w, r, s.outcome, b)
-		return nil
+		v := strconv.FormatInt(s.result.Version, 10)
+		return sendJSON(w, r, s.outcome, note("information", "informational", say(r, "已保存为第 "+v+" 版。", "Saved as version "+v+".")))
 	}
 	send(w, r, s.outcome, appendResource(nil, &s.result))
 	return nil

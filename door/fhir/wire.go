@@ -49,7 +49,7 @@ func acceptable(r *http.Request, query url.Values) error {
 			if err != nil {
 				continue
 			}
-			if params["q"] == "0" || params["fhirVersion"] != "" && params["fhirVersion"] != "4.0" {
+			if params["q"] == "0" || !isR4(params["fhirversion"]) {
 				continue
 			}
 			if media == "*/*" || media == "application/*" || media == "text/*" || slices.Contains(jsonTypes, media) {
@@ -63,12 +63,28 @@ func acceptable(r *http.Request, query url.Values) error {
 // body reads a JSON body. 415 where it is said to be something else, TooLarge
 // from the gate.
 func body(r *http.Request) ([]byte, error) {
-	if ct := r.Header.Get("Content-Type"); ct != "" {
-		media, params, err := mime.ParseMediaType(ct)
-		if err != nil || !slices.Contains(jsonTypes, media) || params["fhirVersion"] != "" && params["fhirVersion"] != "4.0" {
-			return nil, withStatus(http.StatusUnsupportedMediaType, errs.E(errs.Invalid, "http", ct, "请以 application/fhir+json 发送 FHIR R4 的 JSON。", "Send FHIR R4 as JSON with the type application/fhir+json."))
-		}
+	if ct := r.Header.Get("Content-Type"); !isJSON(ct) {
+		return nil, withStatus(http.StatusUnsupportedMediaType, errs.E(errs.Invalid, "http", ct, "请以 application/fhir+json 发送 FHIR R4 的 JSON。", "Send FHIR R4 as JSON with the type application/fhir+json."))
 	}
+	return bodyBytes(r)
+}
+
+// isJSON tells whether a Content-Type is one of FHIR R4's JSON; an absent one is
+// taken for it.
+func isJSON(contentType string) bool {
+	if contentType == "" {
+		return true
+	}
+	media, params, err := mime.ParseMediaType(contentType)
+	return err == nil && slices.Contains(jsonTypes, media) && isR4(params["fhirversion"])
+}
+
+// isR4 tells whether the fhirVersion parameter of a media type means R4
+// (§3.1.0.1.11); it may be absent.
+func isR4(version string) bool { return version == "" || version == "4.0" || version == "4.0.1" }
+
+// bodyBytes reads a body of any type. Invalid where it is empty.
+func bodyBytes(r *http.Request) ([]byte, error) {
 	var buf bytes.Buffer
 	if n := r.ContentLength; n > 0 && n <= clinical.MaxSize {
 		buf.Grow(int(n) + bytes.MinRead)
@@ -123,8 +139,15 @@ var gzips = sync.Pool{New: func() any {
 	return z
 }}
 
-// send writes a JSON body, compressed where the client takes gzip and it pays.
+// send writes a JSON body, compressed where the client takes gzip and it pays,
+// and indented where _pretty asks for it.
 func send(w http.ResponseWriter, r *http.Request, status int, body []byte) {
+	if strings.Contains(r.URL.RawQuery, "_pretty=true") {
+		var pretty bytes.Buffer
+		if json.Indent(&pretty, body, "", "  ") == nil {
+			body = pretty.Bytes()
+		}
+	}
 	h := w.Header()
 	h.Set("Content-Type", ContentType+"; charset=utf-8")
 	if len(body) >= gzipFrom && takesGzip(r) {
@@ -217,13 +240,6 @@ func appendRearranged(b []byte, r *record.Record) []byte {
 }
 
 func etag(version int64) string { return `W/"` + strconv.FormatInt(version, 10) + `"` }
-
-// versionOf reads an ETag; ok is false where it is none of ours.
-func versionOf(tag string) (int64, bool) {
-	tag = strings.TrimPrefix(strings.TrimSpace(tag), "W/")
-	v, err := strconv.ParseInt(strings.Trim(tag, `"`), 10, 64)
-	return v, err == nil && v > 0
-}
 
 func versionHeaders(h http.Header, r *record.Record) {
 	h.Set("ETag", etag(r.Version))
