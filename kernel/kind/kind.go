@@ -99,6 +99,7 @@ const (
 	ReferenceParam ParamType = "reference" // "Kind/id"
 	URIParam       ParamType = "uri"       // exact, case-sensitive
 	CompositeParam ParamType = "composite" // Parts that hold of the same element
+	NearParam      ParamType = "near"      // a place on the earth: "latitude|longitude|distance|unit"
 )
 
 // Param is what a kind is searched by.
@@ -109,6 +110,13 @@ type Param struct {
 	To    []string  `json:"to,omitempty"`    // target kinds of a reference
 	Parts []Param   `json:"parts,omitempty"` // of a composite; their paths are relative to Path
 	Title Text      `json:"title,omitzero"`  // label of the filter on pages; empty: the field's title
+
+	// Over names the entries that answer the parameter; empty: those of its own
+	// name. Parameters of a foreign Format that look at the same values share what
+	// is kept of them, and one that looks at several has all of theirs.
+	Over []string `json:"over,omitempty"`
+	// Only limits a reference to records of To where Over also holds others.
+	Only bool `json:"only,omitempty"`
 }
 
 // Grant allows a role something. What no grant allows is denied.
@@ -126,7 +134,9 @@ const (
 	Addressed    = "addressed"    // Place.Dept names one of the principal's roles: records addressed to a role
 	Organisation = "organisation" // Place.Org is one of the principal's
 	AtSite       = "site"         // the record's home is the site that answers
-	Treating     = "treating"     // an active relation (see Relation) ties the principal to Place.Subject
+	Treating     = "treating"     // an active relation (see Relation) ties the principal to a person the record belongs to
+	Released     = "released"     // any record but what a Denial or a Label of Privacy holds back
+	Opened       = "opened"       // as Treating, by Privacy.Opening; in Label.When only, for it comes with Treating
 )
 
 // Hidden hides a field from all but some roles. A hidden field is absent from
@@ -143,6 +153,12 @@ type Place struct {
 	Dept    string `json:"dept,omitempty"`
 	Owner   string `json:"owner,omitempty"`   // "@creator" is whoever created it
 	Subject string `json:"subject,omitempty"` // a reference; "@self" is the record itself
+
+	Compartment Compartment `json:"compartment,omitzero"` // the other persons it belongs to
+	Label       string      `json:"label,omitempty"`      // codings {system, code}; of those that Privacy.Labels names the strictest is kept
+	// Shared kinds belong to nobody: who is limited to one person's records may
+	// read them too, as the names of doctors and wards.
+	Shared bool `json:"shared,omitempty"`
 }
 
 // Retention says how long a record is kept.
@@ -233,13 +249,14 @@ type Evidence struct {
 
 // Relation ties principals to the persons they treat. Grants with the condition
 // Treating look for a record of Kind, in one of States and not deleted, whose
-// Member parameter is the principal and whose Subject parameter is the
-// record's Place.Subject.
+// Member parameter is the principal and whose Subject parameter is a person the
+// record belongs to.
 type Relation struct {
 	Kind    string
 	Member  string // reference parameter; the principal's id or Person
 	Subject string // reference parameter
 	States  []string
+	Until   string // date parameter: it must lie after now; empty: the states alone tell
 }
 
 // Days is a duration of whole days of 24 h.

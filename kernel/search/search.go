@@ -114,6 +114,7 @@ type Value struct {
 	System    string // token, quantity unit system
 	AnySystem bool   // token: System was not asked for
 	Code      string // token, uri; "" with a System: any code of it
+	Under     bool   // uri: also what begins with Code
 
 	Text  string // string, words: as written
 	Match Match
@@ -123,9 +124,19 @@ type Value struct {
 	Unit     string  // quantity; "" any
 
 	Ref record.Key // reference
-	URL string     // reference to an outside URL
+	URL string     // reference to an outside URL; without "|", also to its versions: URL|1.0
 
 	Parts []Value // composite, one a part
+	Near  *Near   // place
+}
+
+// Near asks for places in a cap of the earth. Places are kept as points of the
+// unit sphere (see Sphere), one number a part, so that a distance is the length
+// of a chord: no place is special, neither poles nor the date line, and a store
+// needs no trigonometry.
+type Near struct {
+	X, Y, Z float64 // the middle
+	Chord   float64 // the longest chord to it, of the unit sphere: 0–2
 }
 
 // Names of parameters every kind has.
@@ -138,12 +149,30 @@ const (
 	ParamHome    = "_home"    // token: site
 )
 
-// Clause is one condition. Exactly one of Any, Chain, Has and Missing is used.
+// Beside names what is kept beside the values of a parameter. It is indexed
+// under the name BesideName gives.
+type Beside string
+
+// What is kept beside values.
+const (
+	Words      Beside = "text"       // beside tokens, as strings: what people call the code
+	Typed      Beside = "of-type"    // beside identifiers, as tokens: type's system, type's code "|" value
+	Identifier Beside = "identifier" // beside references, as tokens: the identifier of what is meant
+)
+
+// BesideName is the index name of what is kept beside the values of another.
+func BesideName(name string, b Beside) string { return name + ":" + string(b) }
+
+// Clause is one condition. Exactly one of Any, Or, Chain, Has and Missing is
+// used.
 type Clause struct {
-	Param string // of the queried kind
-	Not   bool   // records with none of the values
+	Param  string // of the queried kind
+	Not    bool   // records with none of the values
+	Beside Beside // Any is asked of what is kept beside the values; "": of the values
 
 	Any []Value // one of these; an empty list with no other part set matches nothing
+
+	Or []Clause // one of these holds; Param is not used
 
 	Chain *Chain // Param is a reference: its target must match
 	Has   *Has   // some record points here and matches

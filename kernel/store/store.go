@@ -231,8 +231,10 @@ type Defs interface {
 
 // Param is what an adapter needs to know of one parameter.
 type Param struct {
-	Type      string   // kind.ParamType
-	Parts     []string // index names of a composite's parts: "component-code-value#0"
+	Type      string     // kind.ParamType
+	Over      []string   // index names that answer it, any of them; empty: its own name
+	Only      []string   // kinds a reference is limited to where Over holds others too; empty: no limit
+	Parts     [][]string // index names of each part of a composite or of a place: "component-code-value#0"
 	PartTypes []string
 }
 
@@ -270,6 +272,12 @@ func HashVersion(r *record.Record) []byte {
 	put([]byte(r.Place.Dept))
 	put([]byte(r.Place.Owner))
 	put([]byte(r.Place.Subject.String()))
+	for _, p := range r.Place.Others {
+		put([]byte("+" + p.String())) // no mark, which follows, begins so
+	}
+	if r.Place.Label != "" {
+		put([]byte("~" + r.Place.Label))
+	}
 	mark, _ := json.Marshal(r.Mark) // a map of scalars: cannot fail
 	put(mark)
 	put(r.Data)
