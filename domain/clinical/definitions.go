@@ -19,6 +19,10 @@ type definitions struct {
 	resources []*typeDef // in the order of the definitions
 	params    map[string][]*table.Param
 	targets   [][]string
+
+	// types the reader knows by heart
+	element, extension, reference *typeDef
+	extensionValue                int // slot of Extension.value[x]
 }
 
 // typeDef is one type: a resource, a data type or a nested element.
@@ -105,6 +109,8 @@ func build(t *table.Table) *definitions {
 			dst.byName[p.Name] = j
 		}
 	}
+	d.element, d.extension, d.reference = d.byName["Element"], d.byName["Extension"], d.byName["Reference"]
+	d.extensionValue = d.extension.props[d.extension.byName["valueString"]].slot
 	for i := range t.Params {
 		p := &t.Params[i]
 		for _, b := range p.Bases {

@@ -32,8 +32,8 @@ func TestCanonical(t *testing.T) {
 		{"number as written", `{"resourceType":"Observation","status":"final","code":{"text":"x"},"valueQuantity":{"value":1.50e2}}`, `{"resourceType":"Observation","status":"final","code":{"text":"x"},"valueQuantity":{"value":1.50e2}}`},
 		{"escapes as written", `{"resourceType":"Basic","code":{"text":"\u00e9\/\ud83d\ude00"}}`, `{"resourceType":"Basic","code":{"text":"\u00e9\/\ud83d\ude00"}}`},
 		{"extension of a primitive", `{"resourceType":"Patient","_birthDate":{"extension":[{"url":"http://x","valueDateTime":"2020"}]}}`, `{"resourceType":"Patient","_birthDate":{"extension":[{"url":"http://x","valueDateTime":"2020"}]}}`},
-		{"null beside an extension", `{"resourceType":"Patient","name":[{"given":[null,"b"],"_given":[{"id":"x"},null]}]}`, `{"resourceType":"Patient","name":[{"given":[null,"b"],"_given":[{"id":"x"},null]}]}`},
-		{"inner ids stay", `{"resourceType":"Patient","contained":[{"id":"o","resourceType":"Organization"}],"name":[{"id":"n"}],"managingOrganization":{"reference":"#o"}}`, `{"resourceType":"Patient","contained":[{"id":"o","resourceType":"Organization"}],"name":[{"id":"n"}],"managingOrganization":{"reference":"#o"}}`},
+		{"null beside an extension", `{"resourceType":"Patient","name":[{"given":[null,"b"],"_given":[{"id":"x","extension":[{"url":"u","valueCode":"c"}]},null]}]}`, `{"resourceType":"Patient","name":[{"given":[null,"b"],"_given":[{"id":"x","extension":[{"url":"u","valueCode":"c"}]},null]}]}`},
+		{"inner ids stay", `{"resourceType":"Patient","contained":[{"id":"o","resourceType":"Organization"}],"name":[{"id":"n","family":"f"}],"managingOrganization":{"reference":"#o"}}`, `{"resourceType":"Patient","contained":[{"id":"o","resourceType":"Organization"}],"name":[{"id":"n","family":"f"}],"managingOrganization":{"reference":"#o"}}`},
 	} {
 		doc, got, err := f.Parse(of(strings.Split(c.want, `"`)[3]), []byte(c.in))
 		if err != nil || string(got) != c.want {

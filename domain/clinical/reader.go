@@ -31,36 +31,13 @@ type reader struct {
 	out   []byte
 	meta  []byte // canonical bytes of the root's meta, which goes to the front
 	id    string // of the root
-	local []string
-	names []string // ids of contained resources
-}
+	scope scope  // what the resource at hand contains and refers to inside itself
 
-// fault is what is wrong and where; the path is put together from the inside
-// out on the way back, so that a good document pays nothing for it.
-type fault struct {
-	path []string // innermost first
-	zh   string
-	en   string
-}
-
-func bad(zh, en string) *fault { return &fault{zh: zh, en: en} }
-
-func (f *fault) in(segment string) *fault {
-	f.path = append(f.path, segment)
-	return f
-}
-
-// String is the FHIRPath-like expression of the failing element.
-func (f *fault) at(root string) string {
-	var b strings.Builder
-	b.WriteString(root)
-	for _, s := range slices.Backward(f.path) {
-		if !strings.HasPrefix(s, "[") && b.Len() > 0 {
-			b.WriteByte('.')
-		}
-		b.WriteString(s)
-	}
-	return b.String()
+	// collect makes the reader pass over what is wrong and go on, so that faults
+	// holds all of it. It is for what a first pass has refused: canonical bytes
+	// are not made.
+	collect bool
+	faults  []*fault
 }
 
 // parsed is what one pass over a resource gives.
@@ -85,7 +62,7 @@ func parse(typeName string, raw []byte) (parsed, error) {
 	r := &reader{def: r4(), src: unsafe.String(unsafe.SliceData(raw), len(raw)), out: make([]byte, 0, len(raw)+len(typeName)+24)}
 	doc, f := r.root(t, raw)
 	if f != nil {
-		return parsed{}, errs.E(errs.Invalid, "read", typeName, f.zh, f.en).At(f.at(typeName))
+		return parsed{}, refuse(typeName, r.all(t, raw, f))
 	}
 	out := make([]byte, 0, len(r.out)+len(r.meta)+len(typeName)+28)
 	out = append(out, `{"resourceType":"`...)
@@ -116,18 +93,13 @@ func (r *reader) root(t *typeDef, raw []byte) (map[string]any, *fault) {
 	if name != t.name {
 		return nil, bad("resourceType 应为 “"+t.name+"”，收到的是 “"+clip(name)+"”。", "resourceType should be "+t.name+" but is "+strconv.Quote(clip(name))+".").in("resourceType")
 	}
-	doc, f := r.object(t, asRoot, nil)
+	doc, f := r.container(t, asRoot)
 	if f != nil {
 		return nil, f
 	}
 	r.blank()
 	if r.at != len(r.src) {
 		return nil, bad("JSON 对象之后还有多余内容。", "There is something after the JSON object; send one resource.")
-	}
-	for _, ref := range r.local {
-		if !slices.Contains(r.names, ref) {
-			return nil, bad("引用 “#"+clip(ref)+"” 在 contained 中不存在。", "No contained resource has the id that #"+clip(ref)+" refers to.")
-		}
 	}
 	return doc, nil
 }
@@ -163,7 +135,8 @@ func (r *reader) object(t *typeDef, m mode, targets []string) (map[string]any, *
 	doc := make(map[string]any, 8)
 	var slots [maxSlots]int16               // property that filled a slot, plus one
 	var seen, seenExt [maxProps / 64]uint64 // duplicate keys
-	sawType, nulls := false, false
+	sawType, nulls, extended := false, false, false
+	clean := len(r.faults)
 	for first := true; ; first = false {
 		r.blank()
 		if r.at >= len(r.src) {
@@ -186,7 +159,7 @@ func (r *reader) object(t *typeDef, m mode, targets []string) (map[string]any, *
 		r.at++
 		r.blank()
 
-		mark := len(r.out)
+		mark, valueAt, depth, before := len(r.out), r.at, r.depth, len(r.faults)
 		if mark > start {
 			r.out = append(r.out, ',')
 		}
@@ -197,16 +170,18 @@ func (r *reader) object(t *typeDef, m mode, targets []string) (map[string]any, *
 		case known:
 			p := &t.props[i]
 			if seen[i/64]&(1<<(i%64)) != 0 {
-				return nil, duplicate(key)
+				f = duplicate(key)
+				break
 			}
 			seen[i/64] |= 1 << (i % 64)
-			if f := take(&slots, t, i); f != nil {
-				return nil, f
+			if f = take(&slots, t, i); f != nil {
+				break
 			}
 			if m == asRoot && key == "meta" {
-				meta, f := r.rootMeta(p)
-				if f != nil {
-					return nil, f.in(key)
+				var meta map[string]any
+				if meta, f = r.rootMeta(p); f != nil {
+					f.in(key)
+					break
 				}
 				keep = false
 				if meta != nil {
@@ -214,9 +189,9 @@ func (r *reader) object(t *typeDef, m mode, targets []string) (map[string]any, *
 				}
 				break
 			}
-			v, f := r.value(p, m)
-			if f != nil {
-				return nil, f
+			var v any
+			if v, f = r.value(p, m); f != nil {
+				break
 			}
 			if m == asRoot && key == "id" {
 				r.id, keep = v.(string), false
@@ -226,20 +201,18 @@ func (r *reader) object(t *typeDef, m mode, targets []string) (map[string]any, *
 				keep = false
 				break
 			}
-			if m == asContained && key == "id" {
-				r.names = append(r.names, v.(string))
-			}
 			if list, ok := v.([]any); ok && p.typ != nil && p.typ.class == table.Primitive && slices.Contains(list, nil) {
 				nulls = true
 			}
 			doc[p.name] = v
 		case key == "resourceType" && t.isResource():
 			if sawType {
-				return nil, duplicate(key)
+				f = duplicate(key)
+				break
 			}
 			sawType = true
-			if _, f := r.text(); f != nil { // typeAhead has read and checked it
-				return nil, f
+			if _, f = r.text(); f != nil { // typeAhead has read and checked it
+				break
 			}
 			doc["resourceType"] = t.name
 			if m == asRoot {
@@ -252,20 +225,24 @@ func (r *reader) object(t *typeDef, m mode, targets []string) (map[string]any, *
 		case len(key) > 1 && key[0] == '_':
 			i, known := t.byName[key[1:]]
 			if !known || t.props[i].typ == nil || t.props[i].typ.class != table.Primitive {
-				return nil, r.unknown(t, key)
+				f = r.unknown(t, key)
+				break
 			}
 			if seenExt[i/64]&(1<<(i%64)) != 0 {
-				return nil, duplicate(key)
+				f = duplicate(key)
+				break
 			}
 			seenExt[i/64] |= 1 << (i % 64)
-			if f := take(&slots, t, i); f != nil {
-				return nil, f
+			if f = take(&slots, t, i); f != nil {
+				break
 			}
-			v, f := r.element(&t.props[i])
-			if f != nil {
-				return nil, f.in(key)
+			var v any
+			if v, f = r.element(&t.props[i]); f != nil {
+				f.in(key)
+				break
 			}
 			doc[key] = v
+			extended = true
 			if list, ok := v.([]any); ok && slices.Contains(list, nil) {
 				nulls = true
 			}
@@ -274,7 +251,15 @@ func (r *reader) object(t *typeDef, m mode, targets []string) (map[string]any, *
 				delete(doc, key)
 			}
 		default:
-			return nil, r.unknown(t, key)
+			f = r.unknown(t, key)
+		}
+		if r.collect {
+			r.within(before, key)
+		}
+		if f != nil {
+			if r.depth = depth; !r.pass(f, valueAt) {
+				return nil, f
+			}
 		}
 		if !keep {
 			r.out = r.out[:mark]
@@ -293,28 +278,54 @@ func (r *reader) object(t *typeDef, m mode, targets []string) (map[string]any, *
 	}
 	r.depth--
 	r.out = append(r.out, '}')
-	if m == inside && len(doc) == 0 {
-		return nil, bad("对象不能为空；没有内容时请省略该元素。", "An object must not be empty; leave the element out where it has no content.")
+	if f := r.finish(t, m, doc, &slots, whole{nulls, extended, len(r.faults) > clean}, targets); f != nil {
+		return nil, f
+	}
+	return doc, nil
+}
+
+// whole is what the reader noted while it read an object.
+type whole struct {
+	nulls    bool // a list has null in it
+	extended bool // a primitive has an id or extensions
+	spoilt   bool // faults were passed over, so that what is missing may be what was wrong
+}
+
+// finish checks an object as a whole.
+func (r *reader) finish(t *typeDef, m mode, doc map[string]any, slots *[maxSlots]int16, w whole, targets []string) *fault {
+	if m == inside && len(doc) == 0 && !w.spoilt {
+		return bad("对象不能为空；没有内容时请省略该元素。", "An object must not be empty; leave the element out where it has no content.")
 	}
 	for _, s := range t.required {
 		if slots[s] == 0 {
 			n := t.slotName(s)
-			return nil, bad("缺少必填元素 "+n+"。", "The required element "+n+" is missing.").in(n)
-		}
-	}
-	if nulls {
-		if f := companions(t, doc); f != nil {
-			return nil, f
-		}
-	}
-	if t.name == "Reference" {
-		if ref, ok := doc["reference"].(string); ok {
-			if f := r.reference(ref, targets); f != nil {
-				return nil, f.in("reference")
+			if f := r.keep(bad("缺少必填元素 "+n+"。", "The required element "+n+" is missing.").as("required").in(n)); f != nil {
+				return f
 			}
 		}
 	}
-	return doc, nil
+	if w.nulls {
+		if f := companions(t, doc); f != nil {
+			if f = r.keep(f); f != nil {
+				return f
+			}
+		}
+	}
+	if len(doc) == 1 && m != asRoot || w.extended || t == r.def.extension {
+		if f := r.substance(t, doc, slots, w); f != nil {
+			if f = r.keep(f); f != nil {
+				return f
+			}
+		}
+	}
+	if t == r.def.reference {
+		if ref, ok := doc["reference"].(string); ok {
+			if f := r.reference(ref, targets); f != nil {
+				return r.keep(f.in("reference"))
+			}
+		}
+	}
+	return nil
 }
 
 // take notes that property i fills its slot; a choice may be made only once.
@@ -404,9 +415,16 @@ func (r *reader) list(item func() (any, *fault)) ([]any, *fault) {
 		if len(list) == 0 && r.at < len(r.src) && r.src[r.at] == ']' {
 			return nil, bad("数组不能为空；没有内容时请省略该元素。", "An array must not be empty; leave the element out where it has no content.")
 		}
+		itemAt, depth, before := r.at, r.depth, len(r.faults)
 		v, f := item()
+		if r.collect {
+			r.within(before, index(len(list)))
+		}
 		if f != nil {
-			return nil, f.in(index(len(list)))
+			f.in(index(len(list)))
+			if r.depth = depth; !r.pass(f, itemAt) {
+				return nil, f
+			}
 		}
 		list = append(list, v)
 		r.blank()
@@ -464,11 +482,11 @@ func (r *reader) one(p *property, m mode) (any, *fault) {
 		}
 		if p.name == "contained" {
 			if m == asContained {
-				return nil, bad("contained 资源之内不能再有 contained。", "A contained resource must not contain another.")
+				return nil, bad("contained 资源之内不能再有 contained。", "A contained resource must not contain another.").of("dom-2")
 			}
-			return r.object(t, asContained, nil)
+			return r.contained(t)
 		}
-		return r.object(t, inside, nil)
+		return r.container(t, inside)
 	}
 	if t.class != table.Primitive {
 		return r.object(t, inside, p.targets)
@@ -493,7 +511,7 @@ func (r *reader) one(p *property, m mode) (any, *fault) {
 		}
 		lit := r.src[start:r.at]
 		if !t.primitive.check(lit) {
-			return nil, bad("“"+clip(lit)+"”不是有效的 "+t.name+"。", clip(lit)+" is not a valid "+t.name+".")
+			return nil, bad("“"+clip(lit)+"”不是有效的 "+t.name+"。", clip(lit)+" is not a valid "+t.name+".").as("value")
 		}
 		r.out = append(r.out, lit...)
 		return json.Number(lit), nil
@@ -504,12 +522,15 @@ func (r *reader) one(p *property, m mode) (any, *fault) {
 	}
 	r.out = append(r.out, r.src[start:r.at]...)
 	if !t.primitive.check(s) {
-		return nil, bad("“"+clip(s)+"”不是有效的 "+t.name+"。", strconv.Quote(clip(s))+" is not a valid "+t.name+".")
+		return nil, bad("“"+clip(s)+"”不是有效的 "+t.name+"。", strconv.Quote(clip(s))+" is not a valid "+t.name+".").as("value")
 	}
 	if p.codes != nil {
 		if _, ok := p.codes[s]; !ok {
-			return nil, bad("“"+clip(s)+"”不在此元素规定的代码之中。", strconv.Quote(clip(s))+" is not one of the codes this element must take.")
+			return nil, bad("“"+clip(s)+"”不在此元素规定的代码之中。", strconv.Quote(clip(s))+" is not one of the codes this element must take.").as("code-invalid")
 		}
+	}
+	if t.primitive == uriPrimitive && s[0] == '#' {
+		r.fragment(s)
 	}
 	return s, nil
 }
@@ -518,8 +539,12 @@ func (r *reader) one(p *property, m mode) (any, *fault) {
 // version, #id of a contained resource, or an absolute URL.
 func (r *reader) reference(ref string, targets []string) *fault {
 	if ref[0] == '#' {
-		if len(ref) > 1 {
-			r.local = append(r.local, ref[1:])
+		r.fragment(ref)
+		switch {
+		case len(ref) > 1:
+			r.scope.asked = append(r.scope.asked, ref)
+		case r.scope.current == 0:
+			return bad("“#” 指外层资源，只能写在 contained 资源中。", "# means the container and may stand only in a contained resource.").of("ref-1")
 		}
 		return nil
 	}
