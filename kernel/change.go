@@ -63,7 +63,7 @@ func (pr *Prepared) Keys() []record.Key {
 // Prepare does everything that needs no transaction: it finds the kind, refuses
 // who may never do this, parses, checks and indexes. It may run in parallel.
 // Errors: NotFound (no such kind), Forbidden, Invalid, TooLarge.
-func (k *Kernel) Prepare(_ context.Context, p *identity.Principal, c Change) (*Prepared, error) {
+func (k *Kernel) Prepare(ctx context.Context, p *identity.Principal, c Change) (*Prepared, error) {
 	decl := k.registry.Find(c.Key.Kind)
 	if decl == nil {
 		return nil, errs.NotFoundf("write", "%s", c.Key.Kind)
@@ -94,6 +94,11 @@ func (k *Kernel) Prepare(_ context.Context, p *identity.Principal, c Change) (*P
 	case record.Create, record.Update, record.Import:
 		if pr.doc, pr.data, err = f.Parse(decl, c.Data); err != nil {
 			return nil, err
+		}
+		if v, ok := f.(Validator); ok {
+			if err = v.Validate(ctx, decl, pr.doc); err != nil {
+				return nil, err
+			}
 		}
 		if pr.index, err = f.Index(decl, pr.doc); err != nil {
 			return nil, err
@@ -156,7 +161,7 @@ type Txn struct {
 // effects but through t. keys are the records f will touch, where known. The
 // whole transaction is one audit entry, also when it is refused.
 func (k *Kernel) Transact(ctx context.Context, p *identity.Principal, prio store.Priority, keys []record.Key, f func(t *Txn) error) error {
-	calendars := false
+	var written []string // kinds
 	_, err := k.store.Write(ctx, prio, keys, func(tx store.Tx) error {
 		t := &Txn{k: k, p: p, tx: tx}
 		err := f(t)
@@ -170,14 +175,11 @@ func (k *Kernel) Transact(ctx context.Context, p *identity.Principal, prio store
 		if len(t.about) > 0 || err != nil {
 			tx.Audit(e)
 		}
-		calendars = false
-		for _, a := range t.about {
-			calendars = calendars || len(a.Subject) > len(CalendarKind) && a.Subject[:len(CalendarKind)+1] == CalendarKind+"/"
-		}
+		written = k.watched(t.about)
 		return err
 	})
-	if calendars {
-		k.forgetCalendars()
+	if err == nil {
+		k.tell(written)
 	}
 	if err == nil || !errs.Is(err, errs.Unavailable) {
 		audit.TrailOf(ctx).Written()

@@ -49,6 +49,8 @@ type Kernel struct {
 	mu        sync.Mutex
 	calendars map[string]*calendar.Calendar // by id; dropped when one changes
 
+	watchers watchers
+
 	stop context.CancelFunc
 	wait sync.WaitGroup
 }
@@ -73,6 +75,7 @@ func Open(ctx context.Context, o Options) (*Kernel, error) {
 		calendars: map[string]*calendar.Calendar{}, stop: stop,
 	}
 	k.rules = &access.Rules{Site: o.Site, Kind: o.Registry.Find, Relation: o.Registry.relation}
+	k.Watch(CalendarKind, k.forgetCalendars)
 	stale, err := k.writeDefinitions(ctx)
 	if err != nil {
 		stop()

@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -28,6 +29,15 @@ type Format interface {
 }
 
 var _ Format = shape.Format{}
+
+// Validator is a Format whose documents follow rules beyond their shape: rules
+// that may grow stricter while records stand, so that they are asked of what is
+// written and never of what is read or indexed again.
+type Validator interface {
+	// Validate checks a document that Parse gave, before its transaction. Invalid
+	// with the failing path.
+	Validate(ctx context.Context, k *kind.Kind, doc map[string]any) error
+}
 
 // Registry collects what is declared. Declare everything before Open.
 type Registry struct {
