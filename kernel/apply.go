@@ -139,7 +139,7 @@ func (t *Txn) alter(pr *Prepared, op record.Op, cur record.Record) (record.Recor
 	if err != nil {
 		return cur, err
 	}
-	allowed, err := matches(t.find, t.k.rules.Predicate(t.p, k.Name, can), &cur)
+	allowed, err := t.k.matches(t.find, t.k.rules.Predicate(t.p, k.Name, can), &cur)
 	if err != nil {
 		return cur, err
 	}
@@ -219,7 +219,7 @@ func (t *Txn) update(pr *Prepared, next *record.Record, before map[string]any) e
 			if err != nil {
 				return err
 			}
-			if ok, err := matches(t.find, t.k.rules.Predicate(t.p, k.Name, verb.Name), next); err != nil || !ok {
+			if ok, err := t.k.matches(t.find, t.k.rules.Predicate(t.p, k.Name, verb.Name), next); err != nil || !ok {
 				if err == nil {
 					err = t.k.refusal(t.p, k, next.Key, verb.Name)
 				}
@@ -405,13 +405,13 @@ func (t *Txn) finish(k *kind.Kind, r *record.Record, before, doc map[string]any,
 			return err
 		}
 	}
-	r.Place = placement(k, r.Key, doc, t.p.ID, r.Place.Owner)
+	r.Place = t.k.placement(k, r.Key, doc, &ix, t.p.ID, r.Place.Owner)
 	if !t.p.Trusted() {
 		// The record must not be carried to a place where the writer could not
 		// have written it. (A create of a treated person's record, an update that
 		// moves it to another department.)
 		if pred := t.k.rules.Predicate(t.p, k.Name, can); !pred.All {
-			ok, err := matches(t.find, pred, r)
+			ok, err := t.k.matches(t.find, pred, r)
 			if err != nil {
 				return err
 			}

@@ -320,7 +320,7 @@ func (t *Txn) find(q search.Query) (search.Page, error) {
 }
 
 func (t *Txn) visible(r *record.Record) (bool, error) {
-	return matches(t.find, t.k.rules.Predicate(t.p, r.Kind, "read"), r)
+	return t.k.matches(t.find, t.k.rules.Predicate(t.p, r.Kind, "read"), r)
 }
 
 // errGone marks the NotFound of what was deleted.

@@ -80,7 +80,7 @@ func (k *Kernel) Adopt(ctx context.Context, p *identity.Principal, key record.Ke
 			return err
 		}
 		decl := k.registry.Find(key.Kind)
-		ok, err := matches(t.find, k.rules.Predicate(p, key.Kind, "adopt"), &r)
+		ok, err := k.matches(t.find, k.rules.Predicate(p, key.Kind, "adopt"), &r)
 		if err != nil {
 			return err
 		}

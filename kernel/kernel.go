@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 
@@ -74,7 +75,7 @@ func Open(ctx context.Context, o Options) (*Kernel, error) {
 		site: o.Site, store: o.Store, blobs: o.Blobs, registry: o.Registry, clock: o.Clock, zone: o.Zone, log: o.Log,
 		calendars: map[string]*calendar.Calendar{}, stop: stop,
 	}
-	k.rules = &access.Rules{Site: o.Site, Kind: o.Registry.Find, Relation: o.Registry.relation}
+	k.rules = &access.Rules{Site: o.Site, Kind: o.Registry.Find, Relation: o.Registry.relation, Privacy: o.Registry.privacy, Now: o.Clock.Now}
 	k.Watch(CalendarKind, k.forgetCalendars)
 	stale, err := k.writeDefinitions(ctx)
 	if err != nil {
@@ -118,7 +119,7 @@ func (k *Kernel) View(p *identity.Principal) access.View {
 
 // Parser reads search clauses by the declared kinds.
 func (k *Kernel) Parser() search.Parser {
-	return search.Parser{Kind: k.registry.Find, Zone: k.zone}
+	return search.Parser{Kind: k.registry.Find, Zone: k.zone, Now: k.clock.Now()}
 }
 
 // definition is how a kind stands in its record.
@@ -197,7 +198,7 @@ func changedParams(before, after []kind.Param) map[string]bool {
 		same := false
 		for _, o := range before {
 			if o.Name == p.Name {
-				same = o.Type == p.Type && o.Path == p.Path && reflect.DeepEqual(o.Parts, p.Parts)
+				same = o.Type == p.Type && o.Path == p.Path && slices.Equal(o.Over, p.Over) && reflect.DeepEqual(o.Parts, p.Parts)
 			}
 		}
 		if !same {

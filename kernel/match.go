@@ -17,31 +17,85 @@ import (
 // finder searches as the program itself, inside a transaction or outside.
 type finder func(q search.Query) (search.Page, error)
 
-// matches tells whether a predicate covers one record.
-func matches(find finder, pred access.Predicate, r *record.Record) (bool, error) {
+// matches tells whether a predicate covers one record, by its place alone: the
+// record need not be stored yet.
+func (k *Kernel) matches(find finder, pred access.Predicate, r *record.Record) (bool, error) {
 	if pred.All {
 		return true, nil
 	}
-	for _, t := range pred.Terms {
-		switch {
-		case t.Treating != nil:
-			if r.Place.Subject.IsZero() {
-				continue
-			}
-			ok, err := treats(find, t.Treating, r.Place.Subject)
-			if ok || err != nil {
+	persons := r.Place.Persons()
+	if len(pred.Only) > 0 && !slices.ContainsFunc(persons, func(p record.Key) bool { return slices.Contains(pred.Only, p) }) {
+		return false, nil
+	}
+	shown := false
+	for i := 0; i < len(pred.Terms) && !shown; i++ {
+		var err error
+		if shown, err = covers(find, &pred.Terms[i], r, persons); err != nil {
+			return false, err
+		}
+	}
+	if !shown || pred.Denied == nil {
+		return shown, nil
+	}
+	for _, person := range persons {
+		denied, err := k.denies(find, pred.Denied, person)
+		if denied || err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// covers tells whether one term shows a record.
+func covers(find finder, t *access.Term, r *record.Record, persons []record.Key) (bool, error) {
+	if r.Place.Label != "" && slices.Contains(t.Veiled, r.Place.Label) {
+		return false, nil
+	}
+	switch {
+	case t.Any,
+		t.Owners != nil && r.Place.Owner != "" && slices.Contains(t.Owners, r.Place.Owner),
+		t.Depts != nil && r.Place.Dept != "" && slices.Contains(t.Depts, r.Place.Dept),
+		t.Orgs != nil && r.Place.Org != "" && slices.Contains(t.Orgs, r.Place.Org),
+		t.Homes != nil && slices.Contains(t.Homes, r.Home),
+		t.Subjects != nil && slices.ContainsFunc(persons, func(p record.Key) bool { return slices.Contains(t.Subjects, p) }),
+		t.IDs != nil && slices.Contains(t.IDs, r.ID):
+		return true, nil
+	case t.Treating != nil:
+		for _, person := range persons {
+			if ok, err := treats(find, t.Treating, person); ok || err != nil {
 				return ok, err
 			}
-		case t.Owners != nil && r.Place.Owner != "" && slices.Contains(t.Owners, r.Place.Owner),
-			t.Depts != nil && r.Place.Dept != "" && slices.Contains(t.Depts, r.Place.Dept),
-			t.Orgs != nil && r.Place.Org != "" && slices.Contains(t.Orgs, r.Place.Org),
-			t.Homes != nil && slices.Contains(t.Homes, r.Home),
-			t.Subjects != nil && slices.Contains(t.Subjects, r.Place.Subject),
-			t.IDs != nil && slices.Contains(t.IDs, r.ID):
-			return true, nil
 		}
 	}
 	return false, nil
+}
+
+// denies tells whether a person denied what d asks, and nobody broke the glass.
+func (k *Kernel) denies(find finder, d *access.Denied, person record.Key) (bool, error) {
+	q := search.Query{Kind: d.Kind, Where: []search.Clause{{Param: d.Subject, Any: []search.Value{{Ref: person}}}}}
+	for {
+		page, err := find(q)
+		if err != nil {
+			return false, err
+		}
+		for i := range page.Records {
+			x, err := k.Indexed(page.Records[i])
+			if err != nil {
+				return false, err
+			}
+			if !d.Fits(&x.Index) {
+				continue
+			}
+			if d.Opened == nil {
+				return true, nil
+			}
+			opened, err := treats(find, d.Opened, person)
+			return !opened, err
+		}
+		if q.After = page.Next; q.After == "" {
+			return false, nil
+		}
+	}
 }
 
 func treats(find finder, t *access.Treating, subject record.Key) (bool, error) {
@@ -53,28 +107,60 @@ func treats(find finder, t *access.Treating, subject record.Key) (bool, error) {
 	for _, s := range t.States {
 		states.Any = append(states.Any, search.Value{AnySystem: true, Code: s})
 	}
-	page, err := find(search.Query{Kind: t.Kind, Limit: 1, Where: []search.Clause{
-		{Param: t.Subject, Any: []search.Value{{Ref: subject}}}, member, states,
-	}})
+	where := []search.Clause{{Param: t.Subject, Any: []search.Value{{Ref: subject}}}, member, states}
+	if t.Until != "" {
+		at := search.Millis(t.At)
+		where = append(where, search.Clause{Param: t.Until, Any: []search.Value{{Compare: search.Gt, Lo: at, Hi: at + 1}}})
+	}
+	page, err := find(search.Query{Kind: t.Kind, Limit: 1, Where: where})
 	return len(page.Records) > 0, err
 }
 
-// placement takes a record's place from its data by the declared paths.
-func placement(k *kind.Kind, key record.Key, doc map[string]any, creator, owner string) record.Placement {
-	p := record.Placement{Org: bareID(textAt(doc, k.Place.Org)), Dept: bareID(textAt(doc, k.Place.Dept))}
-	if k.Place.Owner == "@creator" {
+// placement takes a record's place from its data by the declared paths, and from
+// what it refers to.
+func (k *Kernel) placement(decl *kind.Kind, key record.Key, doc map[string]any, ix *search.Index, creator, owner string) record.Placement {
+	p := record.Placement{Org: bareID(textAt(doc, decl.Place.Org)), Dept: bareID(textAt(doc, decl.Place.Dept))}
+	if decl.Place.Owner == "@creator" {
 		if p.Owner = owner; owner == "" {
 			p.Owner = creator
 		}
 	} else {
-		p.Owner = textAt(doc, k.Place.Owner)
+		p.Owner = textAt(doc, decl.Place.Owner)
 	}
-	if k.Place.Subject == "@self" {
+	if decl.Place.Subject == "@self" {
 		p.Subject = key
-	} else if s, ok := record.ParseKey(textAt(doc, k.Place.Subject)); ok {
+	} else if s, ok := record.ParseKey(textAt(doc, decl.Place.Subject)); ok {
 		p.Subject = s
 	}
+	if c := &decl.Place.Compartment; len(c.Params) > 0 {
+		for i := range ix.Refs {
+			ref := &ix.Refs[i]
+			if ref.Target.Kind != c.Of || ref.Target == p.Subject || slices.Contains(p.Others, ref.Target) || !slices.Contains(c.Params, ref.Param) {
+				continue
+			}
+			if p.Subject.IsZero() {
+				p.Subject = ref.Target
+			} else {
+				p.Others = append(p.Others, ref.Target)
+			}
+		}
+	}
+	if decl.Place.Label != "" {
+		p.Label = k.label(shape.Values(doc, decl.Place.Label))
+	}
 	return p
+}
+
+// label is the strictest declared label among codings.
+func (k *Kernel) label(codings []any) string {
+	for _, l := range slices.Backward(k.rules.Privacy.Labels) {
+		for _, c := range codings {
+			if m, ok := c.(map[string]any); ok && m["system"] == l.System && m["code"] == l.Code {
+				return l.Code
+			}
+		}
+	}
+	return ""
 }
 
 // bareID takes the id out of a reference; other texts stay as they are.
@@ -169,6 +255,9 @@ func (k *Kernel) checkQuery(p *identity.Principal, kindName string, where []sear
 			if err := may(c.Param); err != nil {
 				return err
 			}
+		}
+		if err := k.checkQuery(p, kindName, c.Or, nil); err != nil {
+			return err
 		}
 		if c.Chain != nil {
 			if err := k.checkQuery(p, c.Chain.Kind, c.Chain.Where, nil); err != nil {

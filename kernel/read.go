@@ -135,7 +135,7 @@ func (k *Kernel) Counts(ctx context.Context, p *identity.Principal) (map[string]
 
 // May tells whether p may do can to a record he has read.
 func (k *Kernel) May(ctx context.Context, p *identity.Principal, r *record.Record, can string) (bool, error) {
-	return matches(k.find(ctx), k.rules.Predicate(p, r.Kind, can), r)
+	return k.matches(k.find(ctx), k.rules.Predicate(p, r.Kind, can), r)
 }
 
 func (k *Kernel) find(ctx context.Context) finder {

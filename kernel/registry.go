@@ -46,6 +46,7 @@ type Registry struct {
 	plurals  map[string]*kind.Kind
 	formats  map[string]Format
 	relation *kind.Relation
+	privacy  kind.Privacy
 	unready  map[string]map[string]bool // kind → parameters whose index is not whole
 }
 
@@ -160,6 +161,13 @@ func (r *Registry) Relation(rel kind.Relation) {
 	r.relation = &rel
 }
 
+// Privacy declares what stands against the grants. There is one in a house.
+func (r *Registry) Privacy(p kind.Privacy) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.privacy = p
+}
+
 // Find gives a kind by name; nil where there is none.
 func (r *Registry) Find(name string) *kind.Kind {
 	r.mu.RLock()
@@ -211,9 +219,16 @@ func (r *Registry) Param(kindName, name string) (store.Param, bool) {
 		}
 		return partParam(k, name)
 	}
-	out := store.Param{Type: string(p.Type)}
+	out := store.Param{Type: string(p.Type), Over: p.Over}
+	if p.Only {
+		out.Only = p.To
+	}
 	for i := range p.Parts {
-		out.Parts = append(out.Parts, shape.PartName(p.Name, i))
+		over := p.Parts[i].Over
+		if len(over) == 0 {
+			over = []string{shape.PartName(p.Name, i)}
+		}
+		out.Parts = append(out.Parts, over)
 		out.PartTypes = append(out.PartTypes, string(p.Parts[i].Type))
 	}
 	return out, true

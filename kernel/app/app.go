@@ -95,6 +95,9 @@ func (r *Registrar) Format(name string, f kernel.Format) { r.house.Registry.Form
 // Relation declares what "treating" means.
 func (r *Registrar) Relation(rel kind.Relation) { r.house.Registry.Relation(rel) }
 
+// Privacy declares what stands against seeing a person's records.
+func (r *Registrar) Privacy(p kind.Privacy) { r.house.Registry.Privacy(p) }
+
 // Loop declares a loop.
 func (r *Registrar) Loop(l loop.Loop) { r.house.loops = append(r.house.loops, l) }
 

@@ -31,6 +31,7 @@ type Principal struct {
 	Person  string   // reference of the person in care records, e.g. Practitioner/12; empty when none
 	Purpose string   // purpose of use (HL7 PurposeOfUse code, e.g. TREAT, HOPERAT)
 	Scopes  []string // SMART scopes a token is limited to; nil: not limited
+	Patient string   // the person that scopes "patient/…" are about, e.g. Patient/1; empty: they allow nothing
 	Session string   // id of the session or token, for the audit
 	Behalf  string   // principal on whose behalf this one acts; empty when none
 	Reason  string   // reason given for opening what one does not treat; empty when none

@@ -57,6 +57,16 @@ type Placement struct {
 	Dept    string `json:"dept,omitempty"`    // id of the department
 	Owner   string `json:"owner,omitempty"`   // principal id of the person it belongs to
 	Subject Key    `json:"subject,omitempty"` // the person it is about, e.g. Patient/1
+	Others  []Key  `json:"others,omitempty"`  // further persons it belongs to, in order and without Subject
+	Label   string `json:"label,omitempty"`   // code of the strictest confidentiality it carries, where one is declared
+}
+
+// Persons are all persons a record belongs to.
+func (p Placement) Persons() []Key {
+	if p.Subject.IsZero() {
+		return p.Others
+	}
+	return append([]Key{p.Subject}, p.Others...)
 }
 
 // Op is how a version came about.

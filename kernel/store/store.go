@@ -124,7 +124,8 @@ type Reader interface {
 	// not of the kind; Unavailable where its index is not whole yet.
 	Search(ctx context.Context, view access.View, q search.Query) (search.Page, error)
 	// Referring lists records whose newest version refers to key, by any
-	// parameter, at most limit.
+	// parameter, at most limit. Entries that begin with "~" (see kind.Denial) are
+	// none.
 	Referring(ctx context.Context, view access.View, key record.Key, limit int) ([]Link, error)
 	// Counts gives the number of visible live records of each kind that has any.
 	Counts(ctx context.Context, view access.View) (map[string]int64, error)

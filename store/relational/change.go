@@ -229,7 +229,7 @@ func (c *change) Put(v store.Version) error {
 	if rec.Deleted {
 		index = search.Index{}
 	}
-	list, refs, err := c.entries(rec.Kind, index)
+	list, refs, err := c.entries(rec.Kind, placed(index, &rec.Place))
 	if err != nil {
 		return err
 	}
@@ -343,7 +343,9 @@ func (c *change) entries(kind string, ix search.Index) (list []entry, refs []rec
 		if err != nil {
 			return nil, nil, err
 		}
-		refs = append(refs, r.Target)
+		if r.Param != personEntry { // a place may name whom it likes, as Place.Subject may
+			refs = append(refs, r.Target)
+		}
 		list = append(list, entry{table: refEntry, p: p(r.Param), a: rid, occ: int64(r.Occ)})
 	}
 	return arrange(list), refs, nil
@@ -372,7 +374,7 @@ func (c *change) integrity() error {
 			return err
 		}
 		var x row
-		err := c.b.tx.Query(c.b.ctx, "SELECT "+rowOf("r", "r")+" FROM ref f JOIN record r ON r.rid = f.rid WHERE f.target = ? AND f.rid <> ? LIMIT 1", []any{st.rid, st.rid}, func(r Row) error { return x.scan(r) })
+		err := c.b.tx.Query(c.b.ctx, "SELECT "+rowOf("r", "r")+" FROM ref f JOIN record r ON r.rid = f.rid WHERE f.target = ? AND f.rid <> ? AND f.occ >= 0 LIMIT 1", []any{st.rid, st.rid}, func(r Row) error { return x.scan(r) })
 		if err != nil {
 			return c.fail(err)
 		}

@@ -72,6 +72,12 @@ func (f *frame) pack() ([]byte, error) {
 		}
 		meta = appendString(meta, string(ev))
 	}
+	if len(f.place.Others) > 0 || f.place.Label != "" { // most bodies end here
+		meta = appendString(meta, f.place.Label)
+		for _, o := range f.place.Others {
+			meta = appendString(appendString(meta, o.Kind), o.ID)
+		}
+	}
 	raw := make([]byte, 0, 8+len(meta)+len(f.data)+len(f.index))
 	raw = binary.AppendUvarint(raw, uint64(len(meta)))
 	raw = binary.AppendUvarint(raw, uint64(len(f.data)))
@@ -147,6 +153,12 @@ func unpack(body []byte) (f frame, err error) {
 	if ev := meta.string(); ev != "" {
 		if err := json.Unmarshal([]byte(ev), &f.mark.Evidence); err != nil {
 			return f, fmt.Errorf("%w: evidence: %w", errFrame, err)
+		}
+	}
+	if len(meta.b) > 0 {
+		f.place.Label = meta.string()
+		for len(meta.b) > 0 && !meta.bad {
+			f.place.Others = append(f.place.Others, record.Key{Kind: meta.string(), ID: meta.string()})
 		}
 	}
 	if r.bad || meta.bad {

@@ -20,7 +20,11 @@ func (s *Store) one(ctx context.Context, c Conn, op string, view access.View, ke
 		return nil, notFound(err, op, key)
 	}
 	f := frag{sql: "SELECT " + rowOf("r", "r") + " FROM record r WHERE r.kind = ? AND r.id = ? AND r.version > 0", args: []any{kind, key.ID}}
-	if seen, all := lookup(s.words.id).visible(view.On(key.Kind), "r"); !all {
+	if p := view.On(key.Kind); !p.All {
+		if err := s.refresh(ctx, c); err != nil { // a word that is new to us may hide it
+			return nil, err
+		}
+		seen, _ := lookup(s.words.id).visible(p, "r")
 		f.add(" AND ")
 		f.append(seen)
 	}
@@ -251,6 +255,9 @@ func (s *Store) Referring(ctx context.Context, view access.View, key record.Key,
 			}
 			name, _ := s.words.text(kind)
 			param, _ := s.words.text(p)
+			if strings.HasPrefix(param, paramText(name, "~")) {
+				return nil // of its place, not of its data
+			}
 			out = append(out, store.Link{From: record.Key{Kind: name, ID: id}, Param: strings.TrimPrefix(param, paramText(name, ""))})
 			return nil
 		})

@@ -19,7 +19,7 @@ func (c *change) Reindex(key record.Key, index search.Index) error {
 	if st.cur.deleted != live {
 		return nil
 	}
-	list, _, err := c.entries(key.Kind, index)
+	list, _, err := c.entries(key.Kind, placed(index, &st.rec.Place))
 	if err != nil {
 		return err
 	}

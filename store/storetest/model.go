@@ -285,6 +285,9 @@ func (t *modelTx) Put(v store.Version) error {
 		index = search.Index{}
 	}
 	t.m.named(index)
+	for _, other := range rec.Place.Others {
+		t.m.born(other)
+	}
 	t.m.born(rec.Place.Subject)
 	c.versions = append(c.versions, version{rec: rec, index: index, loose: v.Loose})
 	t.feed = append(t.feed, record.Entry{

@@ -13,7 +13,9 @@ import (
 	"zhiwei/kernel/access"
 	"zhiwei/kernel/audit"
 	"zhiwei/kernel/errs"
+	"zhiwei/kernel/kind"
 	"zhiwei/kernel/record"
+	"zhiwei/kernel/search"
 	"zhiwei/kernel/store"
 )
 
@@ -23,15 +25,29 @@ func (m *Model) live(key record.Key) bool {
 	return c != nil && !c.newest().rec.Deleted
 }
 
-// sees tells whether view may see the record, by the comments of access.Term.
+// sees tells whether view may see the record, by the comments of access.Predicate.
 func (m *Model) sees(view access.View, r *record.Record) bool {
 	p := view.On(r.Kind)
-	return p.All || slices.ContainsFunc(p.Terms, func(t access.Term) bool { return m.term(t, r) })
+	if p.All {
+		return true
+	}
+	persons := r.Place.Persons()
+	of := func(list []record.Key) bool {
+		return slices.ContainsFunc(persons, func(k record.Key) bool { return slices.Contains(list, k) })
+	}
+	if len(p.Only) > 0 && !of(p.Only) || !slices.ContainsFunc(p.Terms, func(t access.Term) bool { return m.term(t, r, of) }) {
+		return false
+	}
+	return p.Denied == nil || !slices.ContainsFunc(persons, func(k record.Key) bool { return m.denied(p.Denied, k) })
 }
 
-func (m *Model) term(t access.Term, r *record.Record) bool {
+func (m *Model) term(t access.Term, r *record.Record, of func([]record.Key) bool) bool {
 	in := func(list []string, s string) bool { return s != "" && slices.Contains(list, s) }
 	switch {
+	case in(t.Veiled, r.Place.Label):
+		return false
+	case t.Any:
+		return true
 	case t.Owners != nil:
 		return in(t.Owners, r.Place.Owner)
 	case t.Depts != nil:
@@ -41,11 +57,11 @@ func (m *Model) term(t access.Term, r *record.Record) bool {
 	case t.Homes != nil:
 		return in(t.Homes, r.Home)
 	case t.Subjects != nil:
-		return !r.Place.Subject.IsZero() && slices.Contains(t.Subjects, r.Place.Subject)
+		return of(t.Subjects)
 	case t.IDs != nil:
 		return in(t.IDs, r.ID)
 	case t.Treating != nil:
-		return !r.Place.Subject.IsZero() && m.treated(t.Treating, r.Place.Subject)
+		return slices.ContainsFunc(r.Place.Persons(), func(k record.Key) bool { return m.treated(t.Treating, k) })
 	}
 	return false
 }
@@ -57,13 +73,47 @@ func (m *Model) treated(t *access.Treating, subject record.Key) bool {
 		if k.Kind != t.Kind || v.rec.Deleted || !slices.Contains(t.States, v.rec.State) {
 			continue
 		}
-		member, whom := false, false
+		member, whom, lasts := false, false, t.Until == ""
 		for _, r := range v.index.Refs {
 			member = member || r.Param == t.Member && slices.Contains(t.Members, r.Target)
 			whom = whom || r.Param == t.Subject && r.Target == subject
 		}
-		if member && whom {
+		for _, d := range v.index.Dates {
+			lasts = lasts || d.Param == t.Until && d.Hi > t.At.UnixMilli()+1
+		}
+		if member && whom && lasts {
 			return true
+		}
+	}
+	return false
+}
+
+// denied looks for a rule of a person that fits, which nobody has broken.
+func (m *Model) denied(d *access.Denied, who record.Key) bool {
+	for k, c := range m.recs {
+		ix := c.newest().index
+		if k.Kind != d.Kind || c.newest().rec.Deleted {
+			continue
+		}
+		// Each rule is a record of its own to Fits: rules may name several persons.
+		for _, r := range ix.Refs {
+			if r.Param != kind.DenyEntry || r.Target != who {
+				continue
+			}
+			var rule search.Index
+			for _, t := range ix.Tokens {
+				if t.Occ == r.Occ {
+					rule.Tokens = append(rule.Tokens, t)
+				}
+			}
+			for _, t := range ix.Dates {
+				if t.Occ == r.Occ {
+					rule.Dates = append(rule.Dates, t)
+				}
+			}
+			if d.Fits(&rule) && (d.Opened == nil || !m.treated(d.Opened, who)) {
+				return true
+			}
 		}
 	}
 	return false
@@ -190,7 +240,9 @@ func (m *Model) Referring(ctx context.Context, view access.View, key record.Key,
 	if err := m.enter(ctx, "referring"); err != nil {
 		return nil, err
 	}
-	out := slices.DeleteFunc(m.referring(key), func(l store.Link) bool { return !m.sees(view, &m.recs[l.From].newest().rec) })
+	out := slices.DeleteFunc(m.referring(key), func(l store.Link) bool {
+		return strings.HasPrefix(l.Param, "~") || !m.sees(view, &m.recs[l.From].newest().rec) // "~": see kind.Denial
+	})
 	return out[:min(limit, len(out))], nil
 }
 
