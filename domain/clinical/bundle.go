@@ -257,8 +257,9 @@ func topID(raw []byte) string {
 }
 
 // Rewrite passes every string of a raw resource that may be a link to swap and
-// puts what it gives in place: literals of references, every URN, and, where
-// narrative holds one, the narrative's XHTML. Values of identifiers and contact
+// puts what it gives in place: literals of references, every URN, the web
+// addresses of attachments and other elements named url, and, where narrative
+// holds one, the narrative's XHTML. Values of identifiers and contact
 // points are names, not links, and stay (FHIR R4 §3.1.0.11.2, "Replacing
 // references"). raw itself is left alone; without a change it is returned.
 func Rewrite(raw []byte, swap func(key, value string) (string, bool)) []byte {
@@ -283,7 +284,7 @@ func Rewrite(raw []byte, swap func(key, value string) (string, bool)) []byte {
 			key = s
 			continue
 		}
-		if key != "reference" && key != "div" && (key == "value" || len(s) < 4 || s[:4] != "urn:") {
+		if key != "reference" && key != "div" && !(key == "url" && len(s) > 4 && s[:4] == "http") && (key == "value" || len(s) < 4 || s[:4] != "urn:") {
 			continue
 		}
 		to, ok := swap(key, s)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -34,7 +35,7 @@ func (d *Door) bundle(w http.ResponseWriter, r *http.Request, p *identity.Princi
 	if err != nil {
 		return err
 	}
-	pr := processing{d: d, ctx: r.Context(), p: p, base: d.baseURL(r), lang: gate.Lang(r), full: preferOf(r).answer == "representation"}
+	pr := processing{d: d, ctx: r.Context(), p: p, base: d.baseURL(r), lang: gate.Lang(r), full: preferOf(r).answer == "representation", told: preferOf(r).answer == "OperationOutcome"}
 	var answers []entryAnswer
 	switch b.Type {
 	case "transaction":
@@ -58,6 +59,7 @@ type processing struct {
 	base string
 	lang string
 	full bool // Prefer: return=representation
+	told bool // Prefer: return=OperationOutcome
 }
 
 // entryAnswer is what came of one entry.
@@ -66,6 +68,8 @@ type entryAnswer struct {
 	rec    *record.Record // what was read or written; nil where nothing
 	body   []byte         // of a read: a resource or a searchset
 	err    error
+
+	location string // where it is neither read nor written here
 
 	records int    // read, for the audit
 	about   string // the one person they are about, where there is one
@@ -178,8 +182,15 @@ func waveOf(r *clinical.Request) int {
 
 // alone does one entry of a batch.
 func (pr processing) alone(i int, e *clinical.Entry) entryAnswer {
-	if isRead(e.Request) {
-		return pr.get(e.Request, kernelReader{pr})
+	switch {
+	case isRead(e.Request):
+		a := pr.get(e.Request, kernelReader{pr})
+		if a.err != nil {
+			a.err = errAt(a.err, "Bundle.entry["+strconv.Itoa(i)+"].request.url")
+		}
+		return a
+	case e.Request != nil && e.Request.Method == http.MethodPost && strings.Contains(e.Request.URL, "$"):
+		return pr.inside(e.Request, e.Resource)
 	}
 	s, err := newStep(i, e, pr.base)
 	if err == nil {
@@ -275,51 +286,68 @@ func errAt(err error, place string) error {
 	return (&step{place: place}).located(err, "")
 }
 
-// get answers a read or a search inside a Bundle.
+// get answers a read or a search inside a Bundle. What else there is to be asked
+// by GET, such as histories and operations, only a batch may ask for: a
+// transaction reads what it has written itself.
 func (pr processing) get(req *clinical.Request, from reader) entryAnswer {
 	fail := func(err error) entryAnswer { return entryAnswer{status: statusOf(err), err: err} }
 	path, query, _ := strings.Cut(strings.TrimPrefix(trimBase(req.URL, pr.base), "/"), "?")
 	typ, rest, _ := strings.Cut(path, "/")
-	if !clinical.IsResourceType(typ) {
-		return fail(unknownType(typ))
+	literal, known := clinical.ParseReference(path)
+	switch {
+	case clinical.IsResourceType(typ) && rest == "":
+		return pr.find(typ, query, from)
+	case !known || literal.URL != "":
+		if _, alone := from.(kernelReader); alone && (!clinical.IsResourceType(path) && path != "") {
+			return pr.inside(req, nil)
+		}
+		if !clinical.IsResourceType(typ) {
+			return fail(unknownType(typ))
+		}
+		return fail(errs.E(errs.Invalid, "transaction", path, "transaction 中只能读取和查询；历史和操作请放在 batch 中。", "A transaction takes reads and searches; put histories and operations into a batch."))
 	}
-	if rest == "" {
-		a, err := pr.d.parseQuery(typ, query, pr.base, false)
-		if err != nil {
-			return fail(err)
-		}
-		page, err := from.search(a.query)
-		if err != nil {
-			return fail(err)
-		}
-		b, err := pr.d.appendSearchset(nil, typ, pr.base, pr.lang, a, page)
-		if err != nil {
-			return fail(err)
-		}
-		return entryAnswer{status: http.StatusOK, body: b, records: len(page.Records)}
-	}
-	if query != "" {
+	if values, err := url.ParseQuery(query); err != nil || onlyFormat(values) != nil {
 		return fail(unknownParameter(query))
-	}
-	l, ok := clinical.ParseReference(path)
-	if !ok {
-		return fail(errs.NotFoundf("read", "%s", path))
 	}
 	var rec record.Record
 	var err error
-	if l.Version != "" {
-		v, convErr := strconv.ParseInt(l.Version, 10, 64)
+	if literal.Version != "" {
+		v, convErr := strconv.ParseInt(literal.Version, 10, 64)
 		if convErr != nil {
 			return fail(errs.NotFoundf("read", "%s", path))
 		}
-		rec, err = pr.d.k.ReadVersion(pr.ctx, pr.p, l.Key(), v)
+		rec, err = pr.d.k.ReadVersion(pr.ctx, pr.p, literal.Key(), v)
 	} else {
-		rec, err = from.read(l.Key())
+		rec, err = from.read(literal.Key())
 	}
 	if err != nil {
 		return fail(err)
 	}
-	return entryAnswer{status: http.StatusOK, rec: &rec, body: appendResource(nil, &rec), records: 1, about: subjectOf(&rec)}
+	a := entryAnswer{status: http.StatusOK, rec: &rec, records: 1, about: subjectOf(&rec)}
+	if v, ok := versionOf(req.IfNoneMatch); ok && v == rec.Version {
+		a.status = http.StatusNotModified
+	} else if req.Method != http.MethodHead {
+		a.body = appendResource(nil, &rec)
+	}
+	return a
+}
+
+// find answers a search on a type inside a Bundle.
+func (pr processing) find(typ, query string, from reader) entryAnswer {
+	fail := func(err error) entryAnswer { return entryAnswer{status: statusOf(err), err: err} }
+	a, err := pr.d.parseQuery(typ, query, pr.base, false)
+	if err != nil {
+		return fail(err)
+	}
+	page, err := from.search(a.query)
+	if err != nil {
+		return fail(err)
+	}
+	b, err := pr.d.appendSearchset(nil, typ, pr.base, pr.lang, a, page)
+	if err != nil {
+		return fail(err)
+	}
+	return entryAnswer{status: http.StatusOK, body: b, records: len(page.Records)}
 }
 
 // respond writes the answers in the order of the entries.
@@ -346,12 +374,23 @@ func (pr processing) respond(w http.ResponseWriter, r *http.Request, typ string,
 		b = append(append(b, ' '), http.StatusText(a.status)...)
 		b = append(b, '"')
 		if a.err == nil && a.rec != nil && a.rec.Version > 0 {
-			if a.body == nil {
+			if a.body == nil && a.status != http.StatusNotModified {
 				b = append(append(append(b, `,"location":"`...), historyOf(a.rec)...), '"')
 			}
 			b = append(b, `,"etag":"W/\"`...)
 			b = strconv.AppendInt(b, a.rec.Version, 10)
 			b = append(append(append(b, `\"","lastModified":"`...), lastModified(a.rec.UpdatedAt)...), '"')
+		}
+		if a.location != "" {
+			b = append(append(append(b, `,"location":"`...), trimBase(a.location, pr.base)...), '"')
+		}
+		if a.err == nil && a.rec != nil && pr.told && a.body == nil {
+			v := strconv.FormatInt(a.rec.Version, 10)
+			o, err := json.Marshal(note("information", "informational", errs.Text{ZH: "已保存为第 " + v + " 版。", EN: "Saved as version " + v + "."}.In(pr.lang)))
+			if err != nil {
+				return errs.Wrap("batch", typ, err)
+			}
+			b = append(append(b, `,"outcome":`...), o...)
 		}
 		if a.err != nil {
 			o, err := json.Marshal(outcomeOf(a.err, pr.lang))

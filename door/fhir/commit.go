@@ -43,13 +43,13 @@ type step struct {
 	raw     []byte
 	fullURL string
 
-	id       string           // of the record, once the criteria are resolved
-	data     []byte           // raw with its references put right
-	links    []*step          // steps it refers to, where the linker notes them
-	same     *step            // an earlier step with the same conditional create
-	found    bool             // the criteria matched: id names it
-	expect   int64            // of a patch: the version it was made of
-	matches  []record.Key     // where many is set: what goes
+	id       string       // of the record, once the criteria are resolved
+	data     []byte       // raw with its references put right
+	links    []*step      // steps it refers to, where the linker notes them
+	same     *step        // an earlier step with the same conditional create
+	found    bool         // the criteria matched: id names it
+	expect   int64        // of a patch: the version it was made of
+	matches  []record.Key // where many is set: what goes
 	removals []*kernel.Prepared
 	prepared *kernel.Prepared // nil where nothing is written
 	result   record.Record
@@ -94,7 +94,10 @@ func (d *Door) try(ctx context.Context, p *identity.Principal, steps []*step, c 
 		return false, err
 	}
 	if c.links {
-		l.learn(steps)
+		l.strict = true
+		if err := l.learn(steps); err != nil {
+			return false, err
+		}
 	}
 	for _, s := range steps {
 		if s.patch != nil {
@@ -405,6 +408,7 @@ type linker struct {
 	p        *identity.Principal
 	base     string
 	note     bool                    // keep which step refers to which
+	strict   bool                    // a URN that is of no step is refused
 	steps    map[string]*step        // fullUrl → step
 	creates  map[string]*step        // "Type?criteria" of conditional creates → step
 	searched map[string][]record.Key // "Type?criteria" → at most two matches
@@ -477,14 +481,27 @@ func (l *linker) search(typ, query string, many int) ([]record.Key, error) {
 	return keys, nil
 }
 
-// learn notes under which URLs the resources of the steps are known.
-func (l *linker) learn(steps []*step) {
+// learn notes under which URLs the resources of the steps are known. Invalid
+// where two have the same.
+func (l *linker) learn(steps []*step) error {
 	l.steps = make(map[string]*step, len(steps))
 	for _, s := range steps {
-		if s.fullURL != "" && s.method != http.MethodDelete {
-			l.steps[s.fullURL] = s
+		if s.fullURL == "" || s.method == http.MethodDelete {
+			continue
 		}
+		if l.strict && l.steps[s.fullURL] != nil {
+			return s.located(errs.E(errs.Invalid, "transaction", s.fullURL, "fullUrl “"+s.fullURL+"” 在这个 Bundle 中出现了两次；每个条目要有自己的 fullUrl。", "The fullUrl "+s.fullURL+" stands twice in this Bundle; each entry needs its own."), ".fullUrl")
+		}
+		l.steps[s.fullURL] = s
 	}
+	return nil
+}
+
+// dangling tells whether a reference can only mean an entry of the Bundle: a
+// UUID or OID is the address of nothing else (R4 §2.36.4, "Resolving references
+// in Bundles").
+func dangling(value string) bool {
+	return strings.HasPrefix(value, "urn:uuid:") || strings.HasPrefix(value, "urn:oid:")
 }
 
 // rewrite gives the resource of a step with its references put right.
@@ -511,6 +528,13 @@ func (l *linker) rewrite(s *step) ([]byte, error) {
 			target := l.steps[value]
 			if target == nil && home != "" && key == "reference" {
 				target = l.steps[home+value]
+			}
+			if key == "url" && (target == nil || target.typ != "Binary") {
+				return "", false // an address elsewhere, or the name of a definition
+			}
+			if target == nil && l.strict && key == "reference" && dangling(value) {
+				failure = errs.E(errs.Invalid, "reference", value, "引用 "+value+" 在这个 Bundle 中没有对应的条目；请补上该条目或改正引用。", "The reference "+value+" is of no entry in this Bundle; add the entry or correct the reference.")
+				return "", false
 			}
 			if target != nil {
 				l.noteLink(s, target)

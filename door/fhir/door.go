@@ -43,12 +43,14 @@ type Door struct {
 	format  *clinical.Format
 
 	capabilities func() ([]byte, error) // the CapabilityStatement, made once
+	inner        func() *http.ServeMux  // what an entry of a batch may ask for
 }
 
 // New makes a door.
 func New(k *kernel.Kernel, o Options) *Door {
 	d := &Door{k: k, base: strings.TrimSuffix(o.Base, "/"), version: o.Version, format: clinical.NewFormat(time.UTC)}
 	d.capabilities = sync.OnceValues(func() ([]byte, error) { return json.Marshal(d.capability()) })
+	d.inner = sync.OnceValue(d.innerMux)
 	return d
 }
 

@@ -196,7 +196,9 @@ func (im *importing) run() error {
 	if err := identify(im.list, func(s *step) string { return derivedID(im.sum, place[s]) }); err != nil {
 		return err
 	}
-	l.learn(im.list)
+	if err := l.learn(im.list); err != nil {
+		return err
+	}
 	failures := make([]error, len(im.list))
 	for i, s := range im.list {
 		if s.data, failures[i] = l.rewrite(s); failures[i] != nil {

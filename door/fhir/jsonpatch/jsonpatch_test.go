@@ -92,9 +92,19 @@ func TestApply(t *testing.T) {
 
 func TestRefused(t *testing.T) {
 	for _, c := range []struct{ patch, path string }{
-		{`{}`, "patch"}, {`[1]`, "patch"}, {`[null]`, "patch[0]"}, {`[{}]`, "patch[0].op"}, {`[{"op":"add"}]`, "patch[0].path"}, {`[{"op":"add","path":null}]`, "patch[0].path"},
-		{`[{"op":"add","path":"/a"}]`, "patch[0].value"}, {`[{"op":"spam","path":"/a"}]`, "patch[0].op"}, {`[{"op":"remove","path":"a"}]`, "patch[0].path"},
-		{`[{"op":"remove","path":"/a~2"}]`, "patch[0].path"}, {`[{"op":"move","path":"/a"}]`, "patch[0].from"}, {`[] []`, "patch"}, {`[{"op":"add","path":"/a","value":1}`, "patch"},
+		{`{}`, "patch"},
+		{`[1]`, "patch"},
+		{`[null]`, "patch[0]"},
+		{`[{}]`, "patch[0].op"},
+		{`[{"op":"add"}]`, "patch[0].path"},
+		{`[{"op":"add","path":null}]`, "patch[0].path"},
+		{`[{"op":"add","path":"/a"}]`, "patch[0].value"},
+		{`[{"op":"spam","path":"/a"}]`, "patch[0].op"},
+		{`[{"op":"remove","path":"a"}]`, "patch[0].path"},
+		{`[{"op":"remove","path":"/a~2"}]`, "patch[0].path"},
+		{`[{"op":"move","path":"/a"}]`, "patch[0].from"},
+		{`[] []`, "patch"},
+		{`[{"op":"add","path":"/a","value":1}`, "patch"},
 	} {
 		if _, err := jsonpatch.Parse([]byte(c.patch)); !errs.Is(err, errs.Invalid) || errs.PathOf(err) != c.path {
 			t.Errorf("%s: %v at %q", c.patch, err, errs.PathOf(err))
