@@ -73,15 +73,22 @@ func (d *Door) kinds(w http.ResponseWriter, r *http.Request, p *identity.Princip
 	if err := onlyParams(r); err != nil {
 		return err
 	}
-	out := struct {
-		Items []shown       `json:"items"`
-		Menu  []app.Section `json:"menu"`
-	}{Items: d.visibleKinds(p), Menu: []app.Section{}}
+	return answer(w, r, http.StatusOK, d.catalogue(p))
+}
+
+// catalogue is what p may know of what there is.
+type catalogue struct {
+	Items []shown       `json:"items"`
+	Menu  []app.Section `json:"menu"`
+}
+
+func (d *Door) catalogue(p *identity.Principal) catalogue {
+	out := catalogue{Items: d.visibleKinds(p), Menu: []app.Section{}}
 	for _, s := range d.sections {
 		if slices.ContainsFunc(out.Items, func(k shown) bool { return k.View.Menu == s.Name }) {
 			out.Menu = append(out.Menu, s)
 		}
 	}
 	slices.SortStableFunc(out.Menu, func(a, b app.Section) int { return a.Order - b.Order })
-	return answer(w, r, http.StatusOK, out)
+	return out
 }

@@ -26,6 +26,7 @@ func (d *Door) describe(p *identity.Principal, lang string) object {
 	schemas := object{"Problem": problemSchema()}
 	paths := object{
 		"/api/about": object{"get": operation("about", kind.T("这是什么、是否已启用", "What this is, and whether it has been set up").In(lang), nil, ok(object{"type": "object"}), "")},
+		"/api/start": object{"get": operation("start", kind.T("页面启动所需：about、session、catalogue", "What a page needs first: about, session, catalogue").In(lang), nil, ok(object{"type": "object"}), "")},
 		"/api/feed": object{"get": operation("feed", kind.T("实时变更（Server-Sent Events）", "Live changes (Server-Sent Events)").In(lang),
 			[]any{param("after", "query", false, object{"type": "string"}), param("Last-Event-ID", "header", false, object{"type": "string"})},
 			object{"200": object{"description": "OK", "content": object{"text/event-stream": object{}}}}, "")},

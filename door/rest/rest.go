@@ -93,6 +93,7 @@ type kindHandler func(k *kind.Kind, w http.ResponseWriter, r *http.Request, p *i
 func (d *Door) Routes() []gate.Route {
 	routes := []gate.Route{
 		{Method: http.MethodGet, Pattern: "/api/about", Permission: gate.Open, Handle: d.about},
+		{Method: http.MethodGet, Pattern: "/api/start", Permission: gate.Open, Handle: d.start, Quiet: true},
 		{Method: http.MethodPost, Pattern: "/api/session", Permission: gate.Open, Handle: d.signIn, Body: smallBody},
 		{Method: http.MethodGet, Pattern: "/api/session", Permission: gate.SignedIn, Handle: d.whoAmI, Quiet: true},
 		{Method: http.MethodDelete, Pattern: "/api/session", Permission: gate.SignedIn, Handle: d.signOut, Action: "sign-out"},

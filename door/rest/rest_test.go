@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -108,6 +109,16 @@ func TestFirstStart(t *testing.T) {
 	}
 	sec := enter("security-admin", handed["security-admin"])
 	if a := w.must(200, sec, "GET", "/api/session", nil).object(t); a["mustChangePassword"] != true {
+		t.Fatalf("%v", a)
+	}
+	// The start is the three answers in one, and no failure for nobody.
+	first := w.must(200, sec, "GET", "/api/start", nil).object(t)
+	for part, path := range map[string]string{"about": "/api/about", "session": "/api/session", "catalogue": "/api/kinds"} {
+		if alone := w.must(200, sec, "GET", path, nil).object(t); !reflect.DeepEqual(first[part], alone) {
+			t.Fatalf("%s: %v, and %s: %v", part, first[part], path, alone)
+		}
+	}
+	if a := w.must(200, nobody, "GET", "/api/start", nil).object(t); a["session"] != nil || a["catalogue"] != nil || a["about"] == nil {
 		t.Fatalf("%v", a)
 	}
 	w.must(403, sec, "GET", "/api/users", nil) // nothing before the password is changed

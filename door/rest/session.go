@@ -21,15 +21,45 @@ func (d *Door) about(w http.ResponseWriter, r *http.Request, _ *identity.Princip
 	if err := onlyParams(r); err != nil {
 		return err
 	}
-	done, err := d.people.SetUp(r.Context())
+	house, err := d.house(r)
 	if err != nil {
 		return err
 	}
+	return answer(w, r, http.StatusOK, house)
+}
+
+func (d *Door) house(r *http.Request) (map[string]any, error) {
+	done, err := d.people.SetUp(r.Context())
+	if err != nil {
+		return nil, err
+	}
 	lang := gate.Lang(r)
-	return answer(w, r, http.StatusOK, map[string]any{
+	return map[string]any{
 		"name": productName.In(lang), "version": d.version, "site": d.kernel.Site(), "lang": lang,
 		"setup": map[string]bool{"founder": !done},
-	})
+	}, nil
+}
+
+// start answers in one go what a page needs before it can show anything: "about"
+// as /api/about says it, "session" as /api/session and "catalogue" as /api/kinds;
+// the latter two are null where nobody is signed in, which is no failure here.
+func (d *Door) start(w http.ResponseWriter, r *http.Request, p *identity.Principal) error {
+	if err := onlyParams(r); err != nil {
+		return err
+	}
+	house, err := d.house(r)
+	if err != nil {
+		return err
+	}
+	out := map[string]any{"about": house, "session": nil, "catalogue": nil}
+	if p.Type != identity.Nobody {
+		s, err := d.people.Standing(r.Context(), p)
+		if err != nil {
+			return err
+		}
+		out["session"], out["catalogue"] = standing(p, s), d.catalogue(p)
+	}
+	return answer(w, r, http.StatusOK, out)
 }
 
 // signIn takes {"user","password"} and sets the session's cookie.

@@ -1,4 +1,6 @@
 import { createRouter, createWebHistory, type RouteLocationNormalized } from 'vue-router'
+import RecordList from './pages/RecordList.vue'
+import SignIn from './pages/SignIn.vue'
 import { isFounder, mustChangePassword, user } from './model/session'
 import type { Key } from './words'
 
@@ -11,17 +13,20 @@ declare module 'vue-router' {
   }
 }
 
-/** Paths follow the REST door: what is at /api/loans/17 is shown at /loans/17. */
+/**
+ * The two pages that are opened first come with the shell; the others when they
+ * are gone to. Paths follow the REST door: what is at /api/loans/17 is shown at /loans/17.
+ */
 export const router = createRouter({
   history: createWebHistory(),
   routes: [
-    { path: '/sign-in', name: 'sign-in', component: () => import('./pages/SignIn.vue'), meta: { bare: true, title: 'signIn.title' } },
+    { path: '/sign-in', name: 'sign-in', component: SignIn, meta: { bare: true, title: 'signIn.title' } },
     { path: '/start', name: 'start', component: () => import('./pages/FirstStart.vue'), meta: { bare: true, title: 'start.title' } },
     { path: '/', name: 'home', component: () => import('./pages/Home.vue'), meta: { title: 'home.title' } },
     { path: '/my-tasks', name: 'my-tasks', component: () => import('./pages/MyTasks.vue'), meta: { title: 'tasks.title' } },
     { path: '/catalogue', name: 'catalogue', component: () => import('./pages/Catalogue.vue'), meta: { title: 'catalogue.title' } },
     { path: '/audits', name: 'audits', component: () => import('./pages/Audit.vue'), meta: { title: 'audit.title' } },
-    { path: '/:plural', name: 'list', component: () => import('./pages/RecordList.vue') },
+    { path: '/:plural', name: 'list', component: RecordList },
     { path: '/:plural/new', name: 'new', component: () => import('./pages/RecordForm.vue') },
     { path: '/:plural/diagram', name: 'diagram', component: () => import('./pages/Diagram.vue') },
     { path: '/:plural/:id', name: 'record', component: () => import('./pages/RecordDetail.vue') },

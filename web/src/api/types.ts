@@ -163,6 +163,12 @@ export interface MenuSection {
   order?: number
 }
 
+/** The declarations one may read, and the menu made of them. */
+export interface Catalogue {
+  items: Kind[]
+  menu: MenuSection[]
+}
+
 export type Data = Record<string, unknown>
 
 export interface Rec {
@@ -259,6 +265,13 @@ export interface About {
   site: string
   setup: { founder: boolean }
   lang: Lang
+}
+
+/** What the pages need first, in one answer; session and catalogue are null where nobody is signed in. */
+export interface Start {
+  about: About
+  session: Session | null
+  catalogue: Catalogue | null
 }
 
 /** One committed write, as the feed tells it. */

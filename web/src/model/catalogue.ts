@@ -1,20 +1,18 @@
 import { computed, shallowRef } from 'vue'
 import { ask } from '../api/client'
-import type { Field, Kind, MenuSection, Param, State } from '../api/types'
+import type { Catalogue, Field, Kind, MenuSection, Param, State } from '../api/types'
 import { say, t } from '../words'
-
-interface Catalogue {
-  items: Kind[]
-  menu: MenuSection[]
-}
 
 const catalogue = shallowRef<Catalogue>({ items: [], menu: [] })
 const byName = computed(() => new Map(catalogue.value.items.map((k) => [k.name, k])))
 const byPlural = computed(() => new Map(catalogue.value.items.map((k) => [k.plural, k])))
 
-/** Loads the declarations that the signed-in person may read; quiet where it is not known whether anybody is. */
-export async function loadCatalogue(quiet = false): Promise<void> {
-  const loaded = await ask<Catalogue>('/api/kinds', { quiet })
+/** Loads the declarations that the signed-in person may read. */
+export async function loadCatalogue(): Promise<void> {
+  takeCatalogue(await ask<Catalogue>('/api/kinds'))
+}
+
+export function takeCatalogue(loaded: Catalogue): void {
   catalogue.value = { items: loaded.items ?? [], menu: loaded.menu ?? [] }
 }
 

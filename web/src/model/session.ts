@@ -1,8 +1,8 @@
 import { computed, reactive } from 'vue'
-import { ask, Refusal } from '../api/client'
+import { ask } from '../api/client'
 import { feed } from '../api/feed'
-import type { About, Session, SessionUser } from '../api/types'
-import { forgetCatalogue, loadCatalogue } from './catalogue'
+import type { About, Session, SessionUser, Start } from '../api/types'
+import { forgetCatalogue, loadCatalogue, takeCatalogue } from './catalogue'
 import { forgetNames } from './names'
 
 interface Standing {
@@ -20,19 +20,11 @@ export const isFounder = computed(() => standing.session?.founder === true)
 
 /** Loads who we are, once at start. Nobody signed in is not a failure. */
 export async function loadSession(): Promise<void> {
-  // Side by side: each answer would otherwise wait for the one before, which is felt on the first view.
-  const [house, session, catalogue] = await Promise.allSettled([
-    ask<About>('/api/about'),
-    ask<Session>('/api/session', { quiet: true }),
-    loadCatalogue(true),
-  ])
-  if (house.status === 'rejected') throw house.reason
-  standing.about = house.value
-  if (session.status === 'fulfilled') {
-    await enter(session.value, catalogue.status === 'fulfilled')
-  } else if (!(session.reason instanceof Refusal) || session.reason.status !== 401) {
-    throw session.reason
-  }
+  const start = await ask<Start>('/api/start', { quiet: true })
+  standing.about = start.about
+  if (!start.session || !start.catalogue) return
+  takeCatalogue(start.catalogue)
+  await enter(start.session, true)
 }
 
 export async function signIn(name: string, password: string): Promise<void> {
