@@ -110,8 +110,12 @@ func (c *compiler) where(kindName string, list []search.Clause, r string) ([]con
 var never = cond{test: frag{sql: "1 = 0"}, lists: []branch{}}
 
 func (c *compiler) clause(kindName string, cl search.Clause, r string) (cond, error) {
-	if cl.Has != nil {
-		return c.has(cl.Has, r)
+	switch {
+	case cl.Has != nil:
+		return c.has(kindName, cl.Has, r)
+	case cl.Or != nil:
+		list, err := c.where(kindName, cl.Or, r)
+		return anyOf(list), err
 	}
 	p, err := c.param(kindName, cl.Param)
 	if err != nil {
@@ -122,19 +126,28 @@ func (c *compiler) clause(kindName string, cl search.Clause, r string) (cond, er
 		if p.Type != string(kind.ReferenceParam) {
 			return cond{}, invalid(kindName, cl.Param)
 		}
-		return c.chain(kindName, cl.Param, cl.Chain, r)
+		return c.chain(kindName, cl.Param, p, cl.Chain, r)
 	case cl.Missing != nil:
 		return c.missing(kindName, cl.Param, p, *cl.Missing, r)
 	}
 	if x, ok := c.column(cl.Param, cl.Any, r); ok {
 		return x, nil
 	}
+	typ := kind.ParamType(p.Type)
+	switch cl.Beside {
+	case "":
+	case search.Words:
+		typ = kind.StringParam
+	default:
+		typ = kind.TokenParam
+	}
+	ps := c.stored(kindName, cl.Param, p, cl.Beside)
 	var parts []cond
-	if p.Type == string(kind.TokenParam) || p.Type == string(kind.URIParam) {
-		parts = c.tokens(kindName, cl.Param, cl.Any, r)
+	if typ == kind.TokenParam || typ == kind.URIParam {
+		parts = c.tokens(ps, cl.Any, r)
 	} else {
 		for _, v := range cl.Any {
-			x, err := c.value(kindName, cl.Param, p, v, r)
+			x, err := c.value(kindName, cl.Param, typ, p, ps, v, r)
 			if err != nil {
 				return cond{}, err
 			}
@@ -168,8 +181,79 @@ func anyOf(parts []cond) cond {
 	return out
 }
 
+// numbers gives the numbers of index names of a kind; names that no record has
+// an entry under have none.
+func (c *compiler) numbers(kindName string, names []string) []int64 {
+	out := make([]int64, 0, len(names))
+	for _, name := range names {
+		if id, ok := c.word(paramWord, paramText(kindName, name)); ok {
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
+// stored gives the numbers of the index names that answer a parameter, or of
+// what is kept beside its values.
+func (c *compiler) stored(kindName, param string, p store.Param, b search.Beside) []int64 {
+	names := p.Over
+	if len(names) == 0 {
+		names = []string{param}
+	}
+	if b != "" {
+		beside := make([]string, len(names))
+		for i, name := range names {
+			beside[i] = search.BesideName(name, b)
+		}
+		names = beside
+	}
+	return c.numbers(kindName, names)
+}
+
+// paramID gives the one index name that answers a parameter; ok is false where
+// there are none or several, so that no index has their order.
 func (c *compiler) paramID(kindName, param string) (int64, bool) {
-	return c.word(paramWord, paramText(kindName, param))
+	p, _ := c.s.defs.Param(kindName, param)
+	if len(p.Over) > 1 {
+		return 0, false
+	}
+	ps := c.stored(kindName, param, p, "")
+	if len(ps) != 1 {
+		return 0, false
+	}
+	return ps[0], true
+}
+
+// of limits an index table's alias to entries of some names.
+func of(alias string, ps []int64) frag {
+	if len(ps) == 1 {
+		return frag{sql: alias + ".p = ?", args: []any{ps[0]}}
+	}
+	list := make([]any, len(ps))
+	for i, p := range ps {
+		list[i] = p
+	}
+	return inList(alias+".p", list)
+}
+
+// rows is a condition on the entries of an index table under some names: the
+// test asks for any of them, the lists are one a name, which an index has
+// together. once says that the test is best read once a statement.
+func (c *compiler) rows(table, alias, r string, ps []int64, where frag, once bool) cond {
+	if len(ps) == 0 {
+		return never
+	}
+	and := frag{sql: " AND "}.then(where)
+	x := cond{lists: []branch{}}
+	if once {
+		x.test = c.in(table, alias, r+".rid", of(alias, ps).then(and))
+	} else {
+		x.test = c.exists(table, alias, r+".rid", of(alias, ps).then(and))
+	}
+	for _, p := range ps {
+		x.lists = append(x.lists, branch{from: table + " " + alias, where: of(alias, []int64{p}).then(and), rid: alias + ".rid"})
+	}
+	return x
 }
 
 // exists tests a row of an index table for one record.
@@ -189,9 +273,8 @@ func (c *compiler) in(table, alias, rid string, where frag) frag {
 }
 
 // tokens compiles codes: those asked for alike become one list.
-func (c *compiler) tokens(kindName, param string, values []search.Value, r string) []cond {
-	p, ok := c.paramID(kindName, param)
-	if !ok {
+func (c *compiler) tokens(ps []int64, values []search.Value, r string) []cond {
+	if len(ps) == 0 {
 		return nil
 	}
 	type group struct {
@@ -200,7 +283,12 @@ func (c *compiler) tokens(kindName, param string, values []search.Value, r strin
 	}
 	codes := map[group][]any{}
 	var order []group
+	var out []cond
 	for _, v := range values {
+		if v.Under {
+			out = append(out, c.under(ps, v.Code, r))
+			continue
+		}
 		g := group{sys: -1}
 		if !v.AnySystem {
 			sys, ok := c.word(systemWord, v.System)
@@ -216,36 +304,32 @@ func (c *compiler) tokens(kindName, param string, values []search.Value, r strin
 		}
 		codes[g] = append(codes[g], v.Code)
 	}
-	var out []cond
 	for _, g := range order {
 		slices.SortFunc(codes[g], func(a, b any) int { return strings.Compare(a.(string), b.(string)) })
 		list := slices.Compact(codes[g])
 		t := c.alias("t")
-		row := func(codes []any) frag {
-			f := frag{sql: t + ".p = ?", args: []any{p}}
-			if !g.any {
-				f.add(" AND ")
-				f.append(inList(t+".code", codes))
-			}
-			if g.sys >= 0 {
-				f.add(" AND "+t+".sys = ?", g.sys)
-			}
-			return f
+		system := frag{}
+		if g.sys >= 0 {
+			system.add(t+".sys = ?", g.sys)
 		}
-		x := cond{rank: rankToken}
-		switch {
-		case g.any:
-			x.test = c.in("token", t, r+".rid", row(nil))
+		if g.any {
+			x := c.rows("token", t, r, ps, system, true)
 			x.rank = rankRange
-			x.lists = []branch{{from: "token " + t, where: row(nil), rid: t + ".rid"}}
-		default:
-			x.test = c.exists("token", t, r+".rid", row(list))
-			if len(list) <= maxBranches {
+			out = append(out, x)
+			continue
+		}
+		if g.sys >= 0 {
+			system.sql = " AND " + system.sql
+		}
+		x := c.rows("token", t, r, ps, inList(t+".code", list).then(system), false)
+		x.rank = rankToken
+		if len(list)*len(ps) <= maxBranches {
+			x.lists = x.lists[:0]
+			for _, p := range ps {
 				for _, code := range list {
-					x.lists = append(x.lists, branch{from: "token " + t, where: row([]any{code}), rid: t + ".rid", ordered: true})
+					where := of(t, []int64{p}).then(frag{sql: " AND " + t + ".code = ?", args: []any{code}}).then(system)
+					x.lists = append(x.lists, branch{from: "token " + t, where: where, rid: t + ".rid", ordered: true})
 				}
-			} else {
-				x.lists = []branch{{from: "token " + t, where: row(list), rid: t + ".rid"}}
 			}
 		}
 		out = append(out, x)
@@ -253,38 +337,48 @@ func (c *compiler) tokens(kindName, param string, values []search.Value, r strin
 	return out
 }
 
+// under compiles "a URI or what begins with it".
+func (c *compiler) under(ps []int64, code, r string) cond {
+	t := c.alias("t")
+	x := c.rows("token", t, r, ps, frag{sql: t + ".code >= ? AND " + t + ".code < ?", args: []any{code, code + lastRune}}, true)
+	x.rank = rankText
+	return x
+}
+
 // maxBranches is up to how many alternatives are merged in order; more are
 // gathered and sorted.
 const maxBranches = 16
 
 // value compiles one value of a parameter in an index table.
-func (c *compiler) value(kindName, param string, p store.Param, v search.Value, r string) (cond, error) {
-	if p.Type == string(kind.CompositeParam) {
+func (c *compiler) value(kindName, param string, typ kind.ParamType, p store.Param, ps []int64, v search.Value, r string) (cond, error) {
+	switch typ {
+	case kind.CompositeParam:
 		return c.composite(kindName, p, v, r)
-	}
-	id, ok := c.paramID(kindName, param)
-	if !ok {
-		return never, nil
-	}
-	switch kind.ParamType(p.Type) {
+	case kind.NearParam:
+		return c.near(kindName, p, v, r)
 	case kind.StringParam, kind.WordsParam:
-		return c.text(id, v, r), nil
+		return c.text(ps, v, r), nil
 	case kind.DateParam:
-		return c.date(id, v, r), nil
+		return c.date(ps, v, r), nil
 	case kind.NumberParam, kind.QuantityParam:
-		return c.quantity(id, v, r), nil
+		return c.quantity(ps, v, r), nil
 	case kind.ReferenceParam:
-		return c.reference(id, v, r), nil
+		return c.reference(ps, p.Only, v, r), nil
 	}
 	return cond{}, invalid(kindName, param)
 }
 
 // text compiles one text. Sets of texts are read by their prefix once a
 // statement and compared with each row.
-func (c *compiler) text(p int64, v search.Value, r string) cond {
+//
+// Contains has no index to enter by: it looks at every text of the parameter,
+// which stand together, and at nothing else. That is bounded by the distinct
+// records that have one; a table of letter triples would cost every write more
+// than this costs the few who ask.
+func (c *compiler) text(ps []int64, v search.Value, r string) cond {
 	q := search.Fold(v.Text)
 	if v.Match == search.Exact {
-		return c.textSet(p, r, func(t string) frag {
+		return c.textSet(ps, r, func(t string) frag {
 			f := frag{sql: t + ".form = 0 AND (" + t + ".exact = ? OR " + t + ".exact = '' AND " + t + ".fold = ?)", args: []any{v.Text, v.Text}}
 			if q != "" {
 				f.append(prefix(" AND ", t, q))
@@ -297,21 +391,21 @@ func (c *compiler) text(p int64, v search.Value, r string) cond {
 	}
 	switch v.Match {
 	case search.Contains:
-		return c.textSet(p, r, func(t string) frag {
+		return c.textSet(ps, r, func(t string) frag {
 			return frag{sql: t + ".form = 0 AND " + c.s.d.Instr + "(" + t + ".fold, ?) > 0", args: []any{q}}
 		})
 	case search.AnyWord:
 		words := strings.Split(q, " ")
 		var out cond
 		for i, w := range words {
-			x := c.textSet(p, r, func(t string) frag { return prefix("", t, w) })
+			x := c.textSet(ps, r, func(t string) frag { return prefix("", t, w) })
 			if i == 0 {
 				out = x
 				continue
 			}
 			out.test = out.test.then(frag{sql: " AND "}).then(x.test)
 			for j := range out.lists {
-				out.lists[j].where = out.lists[j].where.then(frag{sql: " AND "}).then(c.textIn(p, out.lists[j].rid, func(t string) frag { return prefix("", t, w) }))
+				out.lists[j].where = out.lists[j].where.then(frag{sql: " AND "}).then(c.textIn(ps, out.lists[j].rid, func(t string) frag { return prefix("", t, w) }))
 			}
 		}
 		out.test = frag{sql: "("}.then(out.test).then(frag{sql: ")"})
@@ -319,11 +413,11 @@ func (c *compiler) text(p int64, v search.Value, r string) cond {
 	}
 	if spelled := strings.ReplaceAll(q, " ", ""); spelled != q {
 		return anyOf([]cond{
-			c.textSet(p, r, func(t string) frag { return prefix(t+".form = 0 AND ", t, q) }),
-			c.textSet(p, r, func(t string) frag { return prefix(t+".form IN (1, 2) AND ", t, spelled) }),
+			c.textSet(ps, r, func(t string) frag { return prefix(t+".form = 0 AND ", t, q) }),
+			c.textSet(ps, r, func(t string) frag { return prefix(t+".form IN (1, 2) AND ", t, spelled) }),
 		})
 	}
-	return c.textSet(p, r, func(t string) frag { return prefix(t+".form <> 3 AND ", t, q) })
+	return c.textSet(ps, r, func(t string) frag { return prefix(t+".form <> 3 AND ", t, q) })
 }
 
 // prefix is "the folded text starts with q".
@@ -331,19 +425,16 @@ func prefix(before, t, q string) frag {
 	return frag{sql: before + t + ".fold >= ? AND " + t + ".fold < ?", args: []any{q, q + lastRune}}
 }
 
-func (c *compiler) textSet(p int64, r string, where func(t string) frag) cond {
+func (c *compiler) textSet(ps []int64, r string, where func(t string) frag) cond {
 	t := c.alias("x")
-	row := frag{sql: t + ".p = ? AND ", args: []any{p}}.then(where(t))
-	return cond{
-		test:  c.in("text", t, r+".rid", row),
-		lists: []branch{{from: "text " + t, where: row, rid: t + ".rid"}},
-		rank:  rankText,
-	}
+	x := c.rows("text", t, r, ps, where(t), true)
+	x.rank = rankText
+	return x
 }
 
-func (c *compiler) textIn(p int64, rid string, where func(t string) frag) frag {
+func (c *compiler) textIn(ps []int64, rid string, where func(t string) frag) frag {
 	t := c.alias("x")
-	return c.in("text", t, rid, frag{sql: t + ".p = ? AND ", args: []any{p}}.then(where(t)))
+	return c.in("text", t, rid, of(t, ps).then(frag{sql: " AND "}).then(where(t)))
 }
 
 // compareDate compares a period [lo, hi) with a value.
@@ -410,17 +501,20 @@ func endBounds(column string, v search.Value) frag {
 	return frag{}
 }
 
-func (c *compiler) date(p int64, v search.Value, r string) cond {
+func (c *compiler) date(ps []int64, v search.Value, r string) cond {
 	d := c.alias("d")
-	of := frag{sql: d + ".p = ? AND ", args: []any{p}}
 	compare := compareDate(d+".lo", d+".hi", v)
-	one := frag{sql: d + ".p = ? AND " + d + ".cls = 0 AND ", args: []any{p}}.then(compare).then(dateBounds(d+".lo", v, widePeriod))
-	many := frag{sql: d + ".p = ? AND " + d + ".cls = 1 AND ", args: []any{p}}.then(compare).then(endBounds(d+".hi", v))
-	return cond{
-		test:  c.exists("date", d, r+".rid", of.then(compare)),
-		lists: []branch{{from: "date " + d, where: one, rid: d + ".rid"}, {from: "date " + d, where: many, rid: d + ".rid"}},
-		rank:  rankRange,
+	x := c.rows("date", d, r, ps, compare, false)
+	if len(ps) == 0 {
+		return x
 	}
+	x.rank, x.lists = rankRange, nil
+	for _, p := range ps {
+		one := frag{sql: d + ".p = ? AND " + d + ".cls = 0 AND ", args: []any{p}}.then(compare).then(dateBounds(d+".lo", v, widePeriod))
+		many := frag{sql: d + ".p = ? AND " + d + ".cls = 1 AND ", args: []any{p}}.then(compare).then(endBounds(d+".hi", v))
+		x.lists = append(x.lists, branch{from: "date " + d, where: one, rid: d + ".rid"}, branch{from: "date " + d, where: many, rid: d + ".rid"})
+	}
+	return x
 }
 
 // compareQuantity compares a closed interval with a value.
@@ -477,49 +571,60 @@ func (c *compiler) quantityRow(q string, v search.Value) (frag, bool) {
 	return f, true
 }
 
-func (c *compiler) quantity(p int64, v search.Value, r string) cond {
+func (c *compiler) quantity(ps []int64, v search.Value, r string) cond {
 	q := c.alias("q")
 	compare, ok := c.quantityRow(q, v)
 	if !ok {
 		return never
 	}
-	row := frag{sql: q + ".p = ? AND ", args: []any{p}}.then(compare)
-	return cond{
-		test:  c.exists("quantity", q, r+".rid", row),
-		lists: []branch{{from: "quantity " + q, where: row, rid: q + ".rid"}},
-		rank:  rankRange,
-	}
+	x := c.rows("quantity", q, r, ps, compare, false)
+	x.rank = rankRange
+	return x
 }
 
-func (c *compiler) reference(p int64, v search.Value, r string) cond {
+// reference compiles one reference. A URL without a version is also any version
+// of it: "URL|1.0".
+func (c *compiler) reference(ps []int64, only []string, v search.Value, r string) cond {
+	if len(ps) == 0 || v.URL == "" && len(only) > 0 && !slices.Contains(only, v.Ref.Kind) {
+		return never
+	}
 	if v.URL != "" {
 		u := c.alias("u")
-		row := frag{sql: u + ".p = ? AND " + u + ".url = ?", args: []any{p, v.URL}}
-		return cond{
-			test: c.exists("url", u, r+".rid", row), rank: rankRef,
-			lists: []branch{{from: "url " + u, where: row, rid: u + ".rid", ordered: true}},
+		x := c.rows("url", u, r, ps, frag{sql: u + ".url = ?", args: []any{v.URL}}, false)
+		x.rank = rankRef
+		for i := range x.lists {
+			x.lists[i].ordered = true
 		}
+		if strings.Contains(v.URL, "|") {
+			return x
+		}
+		w := c.alias("u")
+		versions := c.rows("url", w, r, ps, frag{sql: w + ".url >= ? AND " + w + ".url < ?", args: []any{v.URL + "|", v.URL + "|" + lastRune}}, false)
+		versions.rank = rankRef
+		return anyOf([]cond{x, versions})
 	}
-	row, f, ok := c.refRow(p, v)
+	target, f, ok := c.refRow(v)
 	if !ok {
 		return never
 	}
-	return cond{
-		test: c.exists("ref", f, r+".rid", row), rank: rankRef,
-		lists: []branch{{from: "ref " + f, where: row, rid: f + ".rid", ordered: true}},
+	x := c.rows("ref", f, r, ps, target, false)
+	x.rank = rankRef
+	for i := range x.lists {
+		x.lists[i].ordered = true
 	}
+	return x
 }
 
 // refRow selects the rows that refer to a record; ok is false where its kind is
 // not known.
-func (c *compiler) refRow(p int64, v search.Value) (row frag, alias string, ok bool) {
+func (c *compiler) refRow(v search.Value) (row frag, alias string, ok bool) {
 	kindID, ok := c.word(kindWord, v.Ref.Kind)
 	if !ok || v.Ref.IsZero() {
 		return frag{}, "", false
 	}
 	f, k := c.alias("f"), c.alias("k")
 	return frag{
-		sql:  f + ".target = (SELECT " + k + ".rid FROM record " + k + " WHERE " + k + ".kind = ? AND " + k + ".id = ?) AND " + f + ".p = ?",
-		args: []any{kindID, v.Ref.ID, p},
+		sql:  f + ".target = (SELECT " + k + ".rid FROM record " + k + " WHERE " + k + ".kind = ? AND " + k + ".id = ?)",
+		args: []any{kindID, v.Ref.ID},
 	}, f, true
 }

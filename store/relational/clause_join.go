@@ -87,18 +87,31 @@ func (c *compiler) missing(kindName, param string, p store.Param, want bool, r s
 }
 
 func (c *compiler) hasValue(kindName, param string, p store.Param, r string) frag {
-	if p.Type == string(kind.CompositeParam) {
+	if len(p.Parts) > 0 {
 		from, where, rid, ok := c.element(kindName, p, nil)
 		if !ok {
 			return frag{sql: "1 = 0"}
 		}
 		return frag{sql: r + ".rid IN (SELECT " + rid + " FROM " + from + " WHERE "}.then(where).then(frag{sql: ")"})
 	}
-	id, ok := c.paramID(kindName, param)
-	if !ok {
+	ps := c.stored(kindName, param, p, "")
+	if len(ps) == 0 {
 		return frag{sql: "1 = 0"}
 	}
-	return frag{sql: c.s.d.Instr + "(" + r + ".present, ?) > 0", args: []any{presentMark(id)}}
+	if len(p.Only) > 0 {
+		f, t := c.alias("f"), c.alias("r")
+		test := frag{sql: "EXISTS (SELECT 1 FROM ref " + f + " " + c.s.d.Join + " record " + t + " ON " + t + ".rid = " + f + ".target WHERE " + f + ".rid = " + r + ".rid AND "}.then(of(f, ps))
+		test.add(" AND ")
+		test.append(lookup(c.word).inWords(t+".kind", kindWord, p.Only))
+		test.add(c.s.d.Fence + ")")
+		u := c.alias("u")
+		return either([]frag{test, frag{sql: r + ".rid IN (SELECT " + u + ".rid FROM url " + u + " WHERE "}.then(of(u, ps)).then(frag{sql: ")"})})
+	}
+	tests := make([]frag, len(ps))
+	for i, id := range ps {
+		tests[i] = frag{sql: c.s.d.Instr + "(" + r + ".present, ?) > 0", args: []any{presentMark(id)}}
+	}
+	return either(tests)
 }
 
 // partTable gives the table of a part's type.
@@ -125,23 +138,22 @@ func (c *compiler) element(kindName string, p store.Param, values []search.Value
 		order        int
 	}
 	var parts []part
-	for i, name := range p.Parts {
-		id, ok := c.paramID(kindName, name)
-		if !ok {
+	for i, names := range p.Parts {
+		ps := c.numbers(kindName, names)
+		if len(ps) == 0 {
 			return "", frag{}, "", false
 		}
 		x := part{table: partTable(p.PartTypes[i])}
 		x.order = slices.Index([]string{"token", "ref", "text", "date", "quantity"}, x.table)
 		x.alias = c.alias("e")
-		x.where = frag{sql: x.alias + ".p = ?", args: []any{id}}
 		if values != nil {
-			v, ok := c.partValue(x.table, &x.alias, &x.where, id, values[i])
+			v, ok := c.partValue(x.table, &x.alias, values[i])
 			if !ok {
 				return "", frag{}, "", false
 			}
-			x.where.add(" AND ")
-			x.where.append(v)
+			x.where = v.then(frag{sql: " AND "})
 		}
+		x.where.append(of(x.alias, ps))
 		parts = append(parts, x)
 	}
 	if len(parts) == 0 {
@@ -160,10 +172,13 @@ func (c *compiler) element(kindName string, p store.Param, values []search.Value
 }
 
 // partValue compares one row of a part. A reference brings its own alias.
-func (c *compiler) partValue(table string, alias *string, where *frag, id int64, v search.Value) (frag, bool) {
+func (c *compiler) partValue(table string, alias *string, v search.Value) (frag, bool) {
 	a := *alias
 	switch table {
 	case "token":
+		if v.Under {
+			return frag{sql: a + ".code >= ? AND " + a + ".code < ?", args: []any{v.Code, v.Code + lastRune}}, true
+		}
 		if v.AnySystem {
 			return frag{sql: a + ".code = ?", args: []any{v.Code}}, v.Code != ""
 		}
@@ -193,8 +208,8 @@ func (c *compiler) partValue(table string, alias *string, where *frag, id int64,
 		}
 		return prefix(a+".form <> 3 AND ", a, q), true
 	}
-	row, f, ok := c.refRow(id, v)
-	*alias, *where = f, frag{sql: "1 = 1"}
+	row, f, ok := c.refRow(v)
+	*alias = f
 	return row, ok
 }
 
@@ -212,18 +227,55 @@ func (c *compiler) composite(kindName string, p store.Param, v search.Value, r s
 	return cond{test: test, lists: []branch{{from: from, where: where, rid: rid}}, rank: rankToken}, nil
 }
 
+// near compiles a cap of the earth: the box around it by the indexes of its
+// three numbers, the distance by their chord.
+func (c *compiler) near(kindName string, p store.Param, v search.Value, r string) (cond, error) {
+	if v.Near == nil || len(p.Parts) != 3 {
+		return never, nil
+	}
+	n := *v.Near
+	var from, rid, occ string
+	var where frag
+	var square []string
+	var middle []any
+	for i, at := range [...]float64{n.X, n.Y, n.Z} {
+		ps := c.numbers(kindName, p.Parts[i])
+		if len(ps) == 0 {
+			return never, nil
+		}
+		q := c.alias("e")
+		if i == 0 {
+			from, rid, occ = "quantity "+q, q+".rid", q+".occ"
+		} else {
+			from += fmt.Sprintf(" %s quantity %s ON %s.rid = %s AND %s.occ = %s", c.s.d.Join, q, q, rid, q, occ)
+			where.add(" AND ")
+		}
+		where.append(of(q, ps))
+		where.add(" AND "+q+".lo >= ? AND "+q+".lo <= ?", at-n.Chord, at+n.Chord)
+		square = append(square, "("+q+".lo - ?) * ("+q+".lo - ?)")
+		middle = append(middle, at, at)
+	}
+	where.add(" AND "+strings.Join(square, " + ")+" <= ?", append(middle, n.Chord*n.Chord)...)
+	test := frag{sql: "EXISTS (SELECT 1 FROM " + from + " WHERE "}.then(where)
+	test.add(" AND " + rid + " = " + r + ".rid" + c.s.d.Fence + ")")
+	return cond{test: test, lists: []branch{{from: from, where: where, rid: rid}}, rank: rankRange}, nil
+}
+
 // chain compiles a condition on what a reference points at.
-func (c *compiler) chain(kindName, param string, ch *search.Chain, r string) (cond, error) {
+func (c *compiler) chain(kindName, param string, d store.Param, ch *search.Chain, r string) (cond, error) {
+	ps := c.stored(kindName, param, d, "")
+	if len(d.Only) > 0 && !slices.Contains(d.Only, ch.Kind) {
+		ps = nil
+	}
 	f, t := c.alias("f"), c.alias("r")
 	target, err := c.records(ch.Kind, ch.Where, t)
 	if err != nil {
 		return cond{}, err
 	}
-	p, ok := c.paramID(kindName, param)
-	if !ok || target.never {
+	if len(ps) == 0 || target.never {
 		return never, nil
 	}
-	test := frag{sql: "EXISTS (SELECT 1 FROM ref " + f + " " + c.s.d.Join + " record " + t + " ON " + t + ".rid = " + f + ".target WHERE " + f + ".rid = " + r + ".rid AND " + f + ".p = ? AND ", args: []any{p}}
+	test := frag{sql: "EXISTS (SELECT 1 FROM ref " + f + " " + c.s.d.Join + " record " + t + " ON " + t + ".rid = " + f + ".target WHERE " + f + ".rid = " + r + ".rid AND "}.then(of(f, ps)).then(frag{sql: " AND "})
 	test.append(target.tests())
 	test.add(c.s.d.Fence + ")")
 	out := cond{test: test, rank: rankWorst}
@@ -233,14 +285,14 @@ func (c *compiler) chain(kindName, param string, ch *search.Chain, r string) (co
 		out.rank = rankChain
 		out.lists = []branch{{
 			from: "ref " + f, rid: f + ".rid",
-			where: frag{sql: f + ".target IN (SELECT " + l + ".rid FROM "}.then(sub).then(frag{sql: ") AND " + f + ".p = ?", args: []any{p}}),
+			where: frag{sql: f + ".target IN (SELECT " + l + ".rid FROM "}.then(sub).then(frag{sql: ") AND "}).then(of(f, ps)),
 		}}
 	}
 	return out, nil
 }
 
-// has compiles a condition on what points here.
-func (c *compiler) has(h *search.Has, r string) (cond, error) {
+// has compiles a condition on what points at records of a kind.
+func (c *compiler) has(kindName string, h *search.Has, r string) (cond, error) {
 	p, err := c.param(h.Kind, h.Param)
 	if err != nil {
 		return cond{}, err
@@ -253,11 +305,11 @@ func (c *compiler) has(h *search.Has, r string) (cond, error) {
 	if err != nil {
 		return cond{}, err
 	}
-	id, ok := c.paramID(h.Kind, h.Param)
-	if !ok || source.never {
+	ps := c.stored(h.Kind, h.Param, p, "")
+	if len(ps) == 0 || source.never || len(p.Only) > 0 && !slices.Contains(p.Only, kindName) {
 		return never, nil
 	}
-	test := frag{sql: "EXISTS (SELECT 1 FROM ref " + f + " " + c.s.d.Join + " record " + t + " ON " + t + ".rid = " + f + ".rid WHERE " + f + ".target = " + r + ".rid AND " + f + ".p = ? AND ", args: []any{id}}
+	test := frag{sql: "EXISTS (SELECT 1 FROM ref " + f + " " + c.s.d.Join + " record " + t + " ON " + t + ".rid = " + f + ".rid WHERE " + f + ".target = " + r + ".rid AND "}.then(of(f, ps)).then(frag{sql: " AND "})
 	test.append(source.tests())
 	test.add(c.s.d.Fence + ")")
 	out := cond{test: test, rank: rankWorst}
@@ -267,7 +319,7 @@ func (c *compiler) has(h *search.Has, r string) (cond, error) {
 		out.rank = rankChain
 		out.lists = []branch{{
 			from: "ref " + f, rid: f + ".target", check: true,
-			where: frag{sql: f + ".rid IN (SELECT " + l + ".rid FROM "}.then(sub).then(frag{sql: ") AND " + f + ".p = ?", args: []any{id}}),
+			where: frag{sql: f + ".rid IN (SELECT " + l + ".rid FROM "}.then(sub).then(frag{sql: ") AND "}).then(of(f, ps)),
 		}}
 	}
 	return out, nil

@@ -81,7 +81,7 @@ func (s *Store) search(ctx context.Context, c Conn, b *batch, view access.View, 
 		if err != nil {
 			return search.Page{}, err
 		}
-		if p.Type == string(kind.CompositeParam) {
+		if p.Type == string(kind.CompositeParam) || p.Type == string(kind.NearParam) {
 			return search.Page{}, invalid(q.Kind, k.Param)
 		}
 		f.types = append(f.types, kind.ParamType(p.Type))

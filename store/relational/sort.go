@@ -350,14 +350,12 @@ func (f *finder) keys(x *row) ([]sortKey, error) {
 }
 
 func (f *finder) key(k search.Sort, list []entry) (sortKey, error) {
-	p, ok := f.comp.paramID(f.q.Kind, k.Param)
-	if !ok {
-		return sortKey{Missing: true}, nil
-	}
+	d, _ := f.s.defs.Param(f.q.Kind, k.Param)
+	ps := f.comp.stored(f.q.Kind, k.Param, d, "")
 	var values []sortKey
 	var targets []int64
 	for _, e := range list {
-		if e.p != p {
+		if !slices.Contains(ps, e.p) {
 			continue
 		}
 		switch e.table {
@@ -376,12 +374,14 @@ func (f *finder) key(k search.Sort, list []entry) (sortKey, error) {
 		}
 	}
 	if len(targets) > 0 {
-		names, err := f.names(targets)
+		names, err := f.names(targets, d.Only)
 		if err != nil {
 			return sortKey{}, err
 		}
 		for _, t := range targets {
-			values = append(values, sortKey{S: names[t]})
+			if name, ok := names[t]; ok {
+				values = append(values, sortKey{S: name})
+			}
 		}
 	}
 	switch {
@@ -393,8 +393,9 @@ func (f *finder) key(k search.Sort, list []entry) (sortKey, error) {
 	return slices.MinFunc(values, compareKeys), nil
 }
 
-// names gives the keys of records by row number.
-func (f *finder) names(rids []int64) (map[int64]string, error) {
+// names gives the keys of records by row number, of some kinds only where only
+// is not empty.
+func (f *finder) names(rids []int64, only []string) (map[int64]string, error) {
 	out := map[int64]string{}
 	var list []any
 	for _, rid := range rids {
@@ -410,6 +411,9 @@ func (f *finder) names(rids []int64) (map[int64]string, error) {
 		name, ok := f.s.words.text(k)
 		if !ok && f.comp.b != nil {
 			name = f.comp.b.textOf(k)
+		}
+		if len(only) > 0 && !slices.Contains(only, name) {
+			return nil
 		}
 		out[rid] = record.Key{Kind: name, ID: id}.String()
 		return nil

@@ -43,9 +43,16 @@ func plain(t kind.ParamType) store.Param { return store.Param{Type: string(t)} }
 func composite(name string, types ...kind.ParamType) store.Param {
 	p := store.Param{Type: string(kind.CompositeParam)}
 	for i, t := range types {
-		p.Parts = append(p.Parts, PartName(name, i))
+		p.Parts = append(p.Parts, []string{PartName(name, i)})
 		p.PartTypes = append(p.PartTypes, string(t))
 	}
+	return p
+}
+
+// place is a parameter of places: points of the unit sphere.
+func place(name string) store.Param {
+	p := composite(name, kind.NumberParam, kind.NumberParam, kind.NumberParam)
+	p.Type = string(kind.NearParam)
 	return p
 }
 
@@ -53,12 +60,13 @@ func composite(name string, types ...kind.ParamType) store.Param {
 func PartName(param string, part int) string { return param + "#" + string(rune('0'+part)) }
 
 // The test kinds. They use every type of parameter; "tie" is the relation that
-// makes a person treated.
+// makes a person treated, "ban" holds what persons deny.
 const (
 	Person  = "person"
 	Ward    = "ward"
 	Reading = "reading"
 	Tie     = "tie"
+	Ban     = "ban"
 )
 
 // Clinic is the table of the test kinds.
@@ -73,11 +81,14 @@ func Clinic() Defs {
 			"friend":     plain(kind.ReferenceParam),
 			"profile":    plain(kind.URIParam),
 			"children":   plain(kind.NumberParam),
+			"mate":       {Type: string(kind.ReferenceParam), Over: []string{"friend"}, Only: []string{Person}},
+			"known-as":   {Type: string(kind.StringParam), Over: []string{"name", "about"}},
 		},
 		Ward: {
 			"name":   plain(kind.WordsParam),
 			"code":   plain(kind.TokenParam),
 			"partof": plain(kind.ReferenceParam),
+			"at":     place("at"),
 		},
 		Reading: {
 			"code":       plain(kind.TokenParam),
@@ -89,10 +100,22 @@ func Clinic() Defs {
 			"note":       plain(kind.WordsParam),
 			"code-value": composite("code-value", kind.TokenParam, kind.QuantityParam),
 			"code-date":  composite("code-date", kind.TokenParam, kind.DateParam),
+			"part":       composite("part", kind.TokenParam, kind.QuantityParam),
+			"any-code":   {Type: string(kind.TokenParam), Over: []string{"code", PartName("part", 0)}},
+			"any-value":  {Type: string(kind.QuantityParam), Over: []string{"value", PartName("part", 1)}},
+			"any": {
+				Type: string(kind.CompositeParam), PartTypes: []string{string(kind.TokenParam), string(kind.QuantityParam)},
+				Parts: [][]string{{"code", PartName("part", 0)}, {"value", PartName("part", 1)}},
+			},
+			"code-note": composite("code-note", kind.TokenParam, kind.StringParam),
 		},
 		Tie: {
 			"member": plain(kind.ReferenceParam),
 			"whom":   plain(kind.ReferenceParam),
+			"until":  plain(kind.DateParam),
+		},
+		Ban: {
+			"whom": plain(kind.ReferenceParam),
 		},
 	}
 }

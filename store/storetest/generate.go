@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"zhiwei/kernel/access"
-	"zhiwei/kernel/identity"
 	"zhiwei/kernel/kind"
 	"zhiwei/kernel/record"
 	"zhiwei/kernel/search"
@@ -26,7 +24,7 @@ type generator struct {
 }
 
 var (
-	genKinds   = []string{Person, Ward, Reading, Tie}
+	genKinds   = []string{Person, Ward, Reading, Tie, Ban}
 	genSystems = []string{"", "", "s1", "s2", "http://系统"}
 	genCodes   = []string{"a", "b", "c", "A", "a%", "a_b", "it's", "代码", "x|y"}
 	genUnits   = []string{"kg", "g", "mm[Hg]", "次"}
@@ -60,14 +58,9 @@ func (g *generator) draft() Draft {
 	k := pick(g, genKinds)
 	d := Draft{
 		Key: g.key(k), State: pick(g, genStates), Home: pick(g, genHomes), Loose: g.chance(10), Deleted: g.chance(8),
-		Data: fmt.Sprintf(`{"n":%d}`, g.IntN(1000)),
-		Place: record.Placement{
-			Org: pick(g, genPlaces), Dept: pick(g, genPlaces), Owner: pick(g, []string{"", "user/a", "user/b", "person/p1"}),
-		},
+		Data:  fmt.Sprintf(`{"n":%d}`, g.IntN(1000)),
+		Place: g.place(),
 		Index: g.index(k),
-	}
-	if g.chance(2) {
-		d.Place.Subject = person(fmt.Sprint("p", g.IntN(5)))
 	}
 	if g.chance(3) {
 		d.Next = time.UnixMilli(1 + int64(g.IntN(20)))
@@ -84,11 +77,22 @@ func (g *generator) index(kindName string) search.Index {
 	slices.Sort(names) // a map's order would not be the seed's
 	for _, name := range names {
 		p := g.defs[kindName][name]
-		if p.Type == string(kind.CompositeParam) {
+		switch {
+		case len(p.Over) > 0 || len(p.Parts) > 0 && len(p.Parts[0]) > 1:
+			continue // answered by the entries of others
+		case p.Type == string(kind.NearParam):
+			for occ := range int32(g.IntN(3)) {
+				at := pick(g, genPlacesOnEarth)
+				for i, part := range p.Parts {
+					ix.Quantities = append(ix.Quantities, search.Quantity{Param: part[0], Lo: at[i], Hi: at[i], Occ: occ + 1})
+				}
+			}
+			continue
+		case p.Type == string(kind.CompositeParam):
 			for occ := range int32(g.IntN(4)) {
 				for i, part := range p.Parts {
 					if !g.chance(6) {
-						g.entry(&ix, part, p.PartTypes[i], occ+1)
+						g.entry(&ix, pick(g, part), p.PartTypes[i], occ+1)
 					}
 				}
 			}
@@ -97,11 +101,52 @@ func (g *generator) index(kindName string) search.Index {
 		for range []int{0, 1, 1, 1, 2, 3}[g.IntN(6)] {
 			g.entry(&ix, name, p.Type, 0)
 		}
+		for _, b := range beside(p.Type) {
+			if g.chance(3) {
+				g.entry(&ix, search.BesideName(name, b), besideType(b), 0)
+			}
+		}
+	}
+	if kindName == Ban {
+		g.bans(&ix)
 	}
 	if kindName == Tie && !g.chance(4) { // one that can be active
 		ix.Refs = append(ix.Refs, ref("member", person(fmt.Sprint("p", g.IntN(3)))), ref("whom", person(fmt.Sprint("p", g.IntN(5)))))
 	}
 	return ix
+}
+
+// beside lists what may be kept beside the values of a type.
+func beside(typ string) []search.Beside {
+	switch kind.ParamType(typ) {
+	case kind.TokenParam:
+		return []search.Beside{search.Words, search.Typed}
+	case kind.ReferenceParam:
+		return []search.Beside{search.Identifier}
+	}
+	return nil
+}
+
+func besideType(b search.Beside) string {
+	if b == search.Words {
+		return string(kind.StringParam)
+	}
+	return string(kind.TokenParam)
+}
+
+// genPlacesOnEarth are points of the unit sphere: 上海, 苏州, either side of the
+// date line, and a pole.
+var genPlacesOnEarth = func() (out [][3]float64) {
+	for _, at := range [][2]float64{{31.23, 121.47}, {31.3, 120.6}, {-18, 179.9}, {-18, -179.9}, {90, 0}} {
+		x, y, z, _ := search.Sphere(at[0], at[1])
+		out = append(out, [3]float64{x, y, z})
+	}
+	return out
+}()
+
+func (g *generator) near() *search.Near {
+	at := pick(g, genPlacesOnEarth)
+	return &search.Near{X: at[0], Y: at[1], Z: at[2], Chord: []float64{0, 0.001, 0.02, 0.5, 2}[g.IntN(5)]}
 }
 
 func (g *generator) entry(ix *search.Index, param, typ string, occ int32) {
@@ -125,6 +170,9 @@ func (g *generator) entry(ix *search.Index, param, typ string, occ int32) {
 		r := search.Ref{Param: param, Target: g.target(), Occ: occ}
 		if g.chance(8) {
 			r.Target, r.URL = record.Key{}, "https://x/"+pick(g, genCodes)
+			if g.chance(2) {
+				r.URL += "|1." + pick(g, genCodes)
+			}
 		}
 		ix.Refs = append(ix.Refs, r)
 	}
@@ -159,7 +207,9 @@ func (g *generator) value(typ string) search.Value {
 			v.Code = ""
 		}
 	case kind.URIParam:
-		v = search.Value{AnySystem: true, Code: "http://u/" + pick(g, genCodes)}
+		v = search.Value{AnySystem: true, Code: "http://u/" + pick(g, genCodes), Under: g.chance(3)}
+	case kind.NearParam:
+		v = search.Value{Near: g.near()}
 	case kind.StringParam, kind.WordsParam:
 		v = search.Value{Text: g.text(), Match: search.Match(g.IntN(int(search.AnyWord) + 1))}
 	case kind.DateParam:
@@ -176,6 +226,9 @@ func (g *generator) value(typ string) search.Value {
 		v = search.Value{Ref: g.target()}
 		if g.chance(8) {
 			v = search.Value{URL: "https://x/" + pick(g, genCodes)}
+			if g.chance(4) {
+				v.URL += "|1." + pick(g, genCodes)
+			}
 		}
 	}
 	return v
@@ -234,6 +287,13 @@ func (g *generator) param(kindName string, fits func(typ string) bool) (name, ty
 }
 
 func (g *generator) clause(kindName string, depth int) search.Clause {
+	if g.chance(10) {
+		or := search.Clause{Not: g.chance(4)}
+		for range 2 + g.IntN(2) {
+			or.Or = append(or.Or, g.clause(kindName, depth))
+		}
+		return or
+	}
 	isRef := func(t string) bool { return t == string(kind.ReferenceParam) }
 	switch g.IntN(8) {
 	case 0:
@@ -254,6 +314,10 @@ func (g *generator) clause(kindName string, depth int) search.Clause {
 	}
 	name, typ, _ := g.param(kindName, func(string) bool { return true })
 	c := search.Clause{Param: name, Not: g.chance(4)}
+	if kept := beside(typ); len(kept) > 0 && g.chance(5) {
+		c.Beside = pick(g, kept)
+		typ = besideType(c.Beside)
+	}
 	for range 1 + g.IntN(3) {
 		v := search.Value{}
 		if d := g.defs[kindName][name]; typ == string(kind.CompositeParam) {
@@ -310,7 +374,7 @@ func (g *generator) query() search.Query {
 			s.Param = pick(g, builtinTypes).name
 		} else {
 			s.Param, _, _ = g.param(q.Kind, func(t string) bool {
-				return t != string(kind.CompositeParam) && t != string(kind.ReferenceParam)
+				return t != string(kind.CompositeParam) && t != string(kind.NearParam) && t != string(kind.ReferenceParam)
 			})
 		}
 		if s.Param != "" && !slices.ContainsFunc(q.Sort, func(o search.Sort) bool { return o.Param == s.Param }) {
@@ -318,47 +382,4 @@ func (g *generator) query() search.Query {
 		}
 	}
 	return q
-}
-
-// view is what a random person may see: each kind by its own random grants.
-func (g *generator) view() access.View {
-	if g.chance(4) {
-		return Root()
-	}
-	p := &identity.Principal{Type: identity.User, ID: pick(g, []string{"user/a", "user/b"}), Roles: []string{"nurse"}}
-	if g.chance(2) {
-		p.Person = fmt.Sprint("person/p", g.IntN(3))
-	}
-	for _, where := range genPlaces[1:] {
-		if g.chance(3) {
-			p.Depts = append(p.Depts, where)
-		}
-		if g.chance(3) {
-			p.Orgs = append(p.Orgs, where)
-		}
-	}
-	conditions := []string{kind.Own, kind.Department, kind.Organisation, kind.AtSite, kind.Treating}
-	if g.depth == 0 {
-		conditions = conditions[:4] // of many records the model is too slow at following relations
-	}
-	kinds := map[string]*kind.Kind{}
-	for _, name := range genKinds {
-		k := &kind.Kind{Name: name}
-		for range g.IntN(3) {
-			grant := kind.Grant{Role: pick(g, []string{"*", "nurse", "nurse", "doctor"}), Can: []string{"read"}}
-			if !g.chance(4) {
-				grant.When = pick(g, conditions)
-				if g.chance(3) {
-					grant.When += "|" + pick(g, conditions)
-				}
-			}
-			k.Access = append(k.Access, grant)
-		}
-		kinds[name] = k
-	}
-	return access.View{Principal: p, Rules: &access.Rules{
-		Site:     Site,
-		Relation: &kind.Relation{Kind: Tie, Member: "member", Subject: "whom", States: []string{"active", "等待"}},
-		Kind:     func(name string) *kind.Kind { return kinds[name] },
-	}}
 }

@@ -13,6 +13,7 @@ import (
 	"zhiwei/kernel/errs"
 	"zhiwei/kernel/kind"
 	"zhiwei/kernel/search"
+	"zhiwei/kernel/store"
 )
 
 // Search implements store.Reader.
@@ -56,7 +57,7 @@ func (m *Model) search(view access.View, q search.Query) (search.Page, error) {
 		if err != nil {
 			return search.Page{}, err
 		}
-		if t == string(kind.CompositeParam) {
+		if t == string(kind.CompositeParam) || t == string(kind.NearParam) {
 			return search.Page{}, invalid(q.Kind, s.Param)
 		}
 	}
@@ -156,6 +157,12 @@ func (m *Model) paramType(kindName, name string) (string, error) {
 
 func (m *Model) valid(kindName string, where []search.Clause) error {
 	for _, c := range where {
+		if c.Or != nil {
+			if err := m.valid(kindName, c.Or); err != nil {
+				return err
+			}
+			continue
+		}
 		if c.Has != nil {
 			t, err := m.paramType(c.Has.Kind, c.Has.Param)
 			if err != nil {
@@ -203,16 +210,20 @@ func (m *Model) matches(view access.View, c *chain, where []search.Clause) bool 
 func (m *Model) clause(view access.View, v *version, c search.Clause) bool {
 	ix := indexOf(v)
 	switch {
+	case c.Or != nil:
+		return slices.ContainsFunc(c.Or, func(one search.Clause) bool { return m.clause(view, v, one) != one.Not })
 	case c.Chain != nil:
+		p, _ := m.defs.Param(v.rec.Kind, c.Param)
 		return slices.ContainsFunc(ix.Refs, func(r search.Ref) bool {
 			t := m.recs[r.Target]
-			return r.Param == c.Param && r.URL == "" && r.Target.Kind == c.Chain.Kind && t != nil && m.matches(view, t, c.Chain.Where)
+			return slices.Contains(overOf(p, c.Param), r.Param) && only(p.Only, r) && r.URL == "" && r.Target.Kind == c.Chain.Kind && t != nil && m.matches(view, t, c.Chain.Where)
 		})
 	case c.Has != nil:
+		p, _ := m.defs.Param(c.Has.Kind, c.Has.Param)
 		for k, other := range m.recs {
 			if k.Kind == c.Has.Kind && m.matches(view, other, c.Has.Where) &&
 				slices.ContainsFunc(other.newest().index.Refs, func(r search.Ref) bool {
-					return r.Param == c.Has.Param && r.URL == "" && r.Target == v.rec.Key
+					return slices.Contains(overOf(p, c.Has.Param), r.Param) && only(p.Only, r) && r.URL == "" && r.Target == v.rec.Key
 				}) {
 				return true
 			}
@@ -222,16 +233,26 @@ func (m *Model) clause(view access.View, v *version, c search.Clause) bool {
 		return m.hasValue(v, c.Param) != *c.Missing
 	}
 	p, _ := m.defs.Param(v.rec.Kind, c.Param)
-	return slices.ContainsFunc(c.Any, func(val search.Value) bool {
-		if p.Type != string(kind.CompositeParam) {
-			return len(occurrences(ix, c.Param, val)) > 0
+	over := overOf(p, c.Param)
+	if c.Beside != "" {
+		beside := make([]string, len(over))
+		for i, name := range over {
+			beside[i] = search.BesideName(name, c.Beside)
 		}
-		if len(val.Parts) != len(p.Parts) {
+		over = beside
+	}
+	return slices.ContainsFunc(c.Any, func(val search.Value) bool {
+		switch {
+		case p.Type == string(kind.NearParam):
+			return slices.ContainsFunc(points(ix, p.Parts), func(at [3]float64) bool { return inCap(at, val.Near) })
+		case p.Type != string(kind.CompositeParam):
+			return len(occurrences(ix, over, p.Only, val)) > 0
+		case len(val.Parts) != len(p.Parts):
 			return false
 		}
 		var tied map[int32]bool
 		for i, part := range p.Parts {
-			occs := occurrences(ix, part, val.Parts[i])
+			occs := tiedOccurrences(ix, part, val.Parts[i])
 			for o := range tied {
 				if !occs[o] {
 					delete(tied, o)
@@ -243,6 +264,46 @@ func (m *Model) clause(view access.View, v *version, c search.Clause) bool {
 		}
 		return len(tied) > 0
 	})
+}
+
+// overOf gives the index names that answer a parameter.
+func overOf(p store.Param, name string) []string {
+	if len(p.Over) == 0 {
+		return []string{name}
+	}
+	return p.Over
+}
+
+// points gives the places of a record: three numbers of one occurrence each.
+func points(ix search.Index, parts [][]string) [][3]float64 {
+	at := map[int32]*[3]float64{}
+	seen := map[int32]int{}
+	for _, q := range ix.Quantities {
+		for i, names := range parts {
+			if slices.Contains(names, q.Param) {
+				if at[q.Occ] == nil {
+					at[q.Occ] = new([3]float64)
+				}
+				at[q.Occ][i] = q.Lo
+				seen[q.Occ]++
+			}
+		}
+	}
+	var out [][3]float64
+	for occ, p := range at {
+		if seen[occ] == len(parts) {
+			out = append(out, *p)
+		}
+	}
+	return out
+}
+
+func inCap(at [3]float64, n *search.Near) bool {
+	if n == nil {
+		return false
+	}
+	dx, dy, dz := at[0]-n.X, at[1]-n.Y, at[2]-n.Z
+	return float64(float64(dx*dx)+float64(dy*dy))+float64(dz*dz) <= n.Chord*n.Chord
 }
 
 // indexOf is the record's own index and the built-in parameters.
@@ -267,16 +328,16 @@ func indexOf(v *version) search.Index {
 }
 
 // hasValue tells whether the record has any entry for the parameter; for a
-// composite, an element with every part.
+// composite or a place, an element with every part.
 func (m *Model) hasValue(v *version, param string) bool {
 	p, _ := m.defs.Param(v.rec.Kind, param)
 	ix := indexOf(v)
-	if p.Type != string(kind.CompositeParam) {
-		return len(entries(ix, param)) > 0
+	if len(p.Parts) == 0 {
+		return len(entries(ix, overOf(p, param), p.Only)) > 0
 	}
 	count := map[int32]int{}
 	for _, part := range p.Parts {
-		for o := range entries(ix, part) {
+		for o := range entries(ix, part, nil) {
 			count[o]++
 		}
 	}
@@ -288,59 +349,63 @@ func (m *Model) hasValue(v *version, param string) bool {
 	return false
 }
 
-// entries gives the occurrence numbers of a parameter's entries.
-func entries(ix search.Index, param string) map[int32]bool {
+// only leaves references to records of other kinds out.
+func only(kinds []string, r search.Ref) bool {
+	return len(kinds) == 0 || r.URL != "" || slices.Contains(kinds, r.Target.Kind)
+}
+
+// entries gives the occurrence numbers of the entries of some names.
+func entries(ix search.Index, names, kinds []string) map[int32]bool {
 	out := map[int32]bool{}
+	add := func(param string, occ int32) {
+		if slices.Contains(names, param) {
+			out[occ] = true
+		}
+	}
 	for _, e := range ix.Tokens {
-		out[e.Occ] = out[e.Occ] || e.Param == param
+		add(e.Param, e.Occ)
 	}
 	for _, e := range ix.Texts {
-		out[e.Occ] = out[e.Occ] || e.Param == param
+		add(e.Param, e.Occ)
 	}
 	for _, e := range ix.Dates {
-		out[e.Occ] = out[e.Occ] || e.Param == param
+		add(e.Param, e.Occ)
 	}
 	for _, e := range ix.Quantities {
-		out[e.Occ] = out[e.Occ] || e.Param == param
+		add(e.Param, e.Occ)
 	}
 	for _, e := range ix.Refs {
-		out[e.Occ] = out[e.Occ] || e.Param == param
-	}
-	for o, is := range out {
-		if !is {
-			delete(out, o)
+		if only(kinds, e) {
+			add(e.Param, e.Occ)
 		}
 	}
 	return out
 }
 
-// occurrences gives the occurrence numbers of the entries of param that a value
-// matches.
-func occurrences(ix search.Index, param string, v search.Value) map[int32]bool {
+// occurrences gives the occurrence numbers of the entries that a value matches.
+// Texts are looked at together: several words may stand in several.
+func occurrences(ix search.Index, names, kinds []string, v search.Value) map[int32]bool {
 	out := map[int32]bool{}
-	for _, e := range ix.Tokens {
-		if e.Param == param && tokenMatches(e, v) {
-			out[e.Occ] = true
+	add := func(param string, occ int32, matches bool) {
+		if matches && slices.Contains(names, param) {
+			out[occ] = true
 		}
+	}
+	for _, e := range ix.Tokens {
+		add(e.Param, e.Occ, tokenMatches(e, v))
 	}
 	for _, e := range ix.Dates {
-		if e.Param == param && dateMatches(e, v) {
-			out[e.Occ] = true
-		}
+		add(e.Param, e.Occ, dateMatches(e, v))
 	}
 	for _, e := range ix.Quantities {
-		if e.Param == param && quantityMatches(e, v) {
-			out[e.Occ] = true
-		}
+		add(e.Param, e.Occ, quantityMatches(e, v))
 	}
 	for _, e := range ix.Refs {
-		if e.Param == param && refMatches(e, v) {
-			out[e.Occ] = true
-		}
+		add(e.Param, e.Occ, only(kinds, e) && refMatches(e, v))
 	}
 	var texts []search.Text
 	for _, e := range ix.Texts {
-		if e.Param == param {
+		if slices.Contains(names, e.Param) {
 			texts = append(texts, e)
 		}
 	}
@@ -350,10 +415,27 @@ func occurrences(ix search.Index, param string, v search.Value) map[int32]bool {
 	return out
 }
 
+// tiedOccurrences is occurrences for a part of a composite: the texts of one
+// element are looked at together, not those of several.
+func tiedOccurrences(ix search.Index, names []string, v search.Value) map[int32]bool {
+	out := map[int32]bool{}
+	for occ := range entries(ix, names, nil) {
+		one := ix
+		one.Texts = slices.DeleteFunc(slices.Clone(ix.Texts), func(t search.Text) bool { return t.Occ != occ })
+		if occurrences(one, names, nil, v)[occ] {
+			out[occ] = true
+		}
+	}
+	return out
+}
+
 // tokenMatches: the code in the system asked for; "" is a system of its own
 // ("|code") unless none was asked for. A system without a code asks for any of
 // it; nothing at all matches nothing.
 func tokenMatches(e search.Token, v search.Value) bool {
+	if v.Under {
+		return strings.HasPrefix(e.Code, v.Code)
+	}
 	if v.AnySystem {
 		return v.Code != "" && e.Code == v.Code
 	}
@@ -421,7 +503,7 @@ func quantityMatches(e search.Quantity, v search.Value) bool {
 
 func refMatches(e search.Ref, v search.Value) bool {
 	if v.URL != "" {
-		return e.URL == v.URL
+		return e.URL == v.URL || !strings.Contains(v.URL, "|") && strings.HasPrefix(e.URL, v.URL+"|")
 	}
 	return e.URL == "" && !v.Ref.IsZero() && e.Target == v.Ref
 }
@@ -466,28 +548,30 @@ func textMatches(entries []search.Text, v search.Value) bool {
 func (m *Model) sortKey(v *version, s search.Sort) sortKey {
 	var keys []sortKey
 	ix := indexOf(v)
+	p, _ := m.defs.Param(v.rec.Kind, s.Param)
+	over := overOf(p, s.Param)
 	for _, e := range ix.Tokens {
-		if e.Param == s.Param {
+		if slices.Contains(over, e.Param) {
 			keys = append(keys, sortKey{S: e.Code})
 		}
 	}
 	for _, e := range ix.Texts {
-		if e.Param == s.Param && e.Form == search.Whole {
+		if slices.Contains(over, e.Param) && e.Form == search.Whole {
 			keys = append(keys, sortKey{S: e.Fold})
 		}
 	}
 	for _, e := range ix.Dates {
-		if e.Param == s.Param {
+		if slices.Contains(over, e.Param) {
 			keys = append(keys, sortKey{N: e.Lo})
 		}
 	}
 	for _, e := range ix.Quantities {
-		if e.Param == s.Param {
+		if slices.Contains(over, e.Param) {
 			keys = append(keys, sortKey{F: e.Lo})
 		}
 	}
 	for _, e := range ix.Refs {
-		if e.Param == s.Param {
+		if slices.Contains(over, e.Param) && only(p.Only, e) {
 			keys = append(keys, sortKey{S: cmp.Or(e.URL, e.Target.String())})
 		}
 	}
