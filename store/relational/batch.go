@@ -103,6 +103,8 @@ type batch struct {
 	moved bool   // something besides feed and audit was written
 	floor int64  // of the feed, where it moves
 
+	changed []record.Key // records that got a version, or lost some
+
 	entries []record.Entry // puts with their positions, once they are numbered
 }
 
@@ -158,6 +160,10 @@ func (s *Store) try(ctx context.Context, jobs []*job) (ran, rest []*job, err err
 		return jobs, rest, err
 	}
 	if dirty {
+		if len(b.changed) > 0 {
+			s.held.withhold(b.changed)
+			defer s.held.release()
+		}
 		if err := tx.Commit(ctx); err != nil {
 			if f := s.db.Fault(err); f == Gone || f == Broken {
 				err = &lostCommit{err}
@@ -220,6 +226,10 @@ func (b *batch) run(j *job) error {
 	}
 	j.from, j.puts = len(b.puts), len(c.puts)
 	b.puts = append(b.puts, c.puts...)
+	for _, p := range c.puts {
+		b.changed = append(b.changed, p.entry.Key)
+	}
+	b.changed = append(b.changed, c.purged...)
 	for _, e := range c.audits {
 		b.notes = append(b.notes, note{e: e, job: j})
 	}

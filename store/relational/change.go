@@ -49,6 +49,7 @@ type change struct {
 	b      *batch
 	state  map[record.Key]*state
 	puts   []put
+	purged []record.Key // lost older versions, or all
 	audits []audit.Entry
 	saved  bool  // a savepoint was set, since rows were written before the end
 	dead   bool  // change has returned
@@ -432,7 +433,7 @@ func (c *change) Search(view access.View, q search.Query) (search.Page, error) {
 	if err := c.spill(); err != nil {
 		return search.Page{}, err
 	}
-	page, err := c.b.s.search(c.b.ctx, c.b.tx, c.b, view, q)
+	page, err := c.b.s.search(c.b.ctx, c.b.tx, c.b, 0, view, q)
 	if err != nil {
 		return search.Page{}, c.fail(err)
 	}

@@ -65,6 +65,13 @@ func (s *Store) wordID(ctx context.Context, c Conn, sp space, text string) (int6
 
 // Get implements store.Reader.
 func (s *Store) Get(ctx context.Context, view access.View, key record.Key) (rec record.Record, err error) {
+	free := !s.d.Shared && view.On(key.Kind).All
+	if free && !s.closed.Load() {
+		if rec, ok := s.held.key(key); ok {
+			return rec, nil
+		}
+	}
+	turn := s.held.now()
 	var x *row
 	err = s.read(ctx, "read", key.String(), false, func(c Conn) error {
 		x, err = s.one(ctx, c, "read", view, key)
@@ -75,6 +82,9 @@ func (s *Store) Get(ctx context.Context, view access.View, key record.Key) (rec 
 	}
 	if rec, _, err = s.record(x); err != nil {
 		return record.Record{}, damaged("read", key.String(), err)
+	}
+	if free {
+		s.held.add(turn, &holding{x.rid, x.nth, rec})
 	}
 	return rec, nil
 }

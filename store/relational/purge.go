@@ -24,6 +24,7 @@ func (c *change) Purge(key record.Key, erase bool) error {
 		return c.fail(err)
 	}
 	c.b.moved = true
+	c.purged = append(c.purged, key)
 	return nil
 }
 

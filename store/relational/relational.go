@@ -139,6 +139,7 @@ type Store struct {
 
 	queue  queue
 	recent recent
+	held   held
 	done   chan struct{} // closed when the batcher has ended
 
 	closed  atomic.Bool

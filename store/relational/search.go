@@ -20,11 +20,12 @@ const searchLimit, searchMax = 50, 1000
 
 // Search implements store.Reader.
 func (s *Store) Search(ctx context.Context, view access.View, q search.Query) (page search.Page, err error) {
+	turn := s.held.now()
 	err = s.read(ctx, "search", q.Kind, true, func(c Conn) error {
 		if err := s.refresh(ctx, c); err != nil {
 			return err
 		}
-		page, err = s.search(ctx, c, nil, view, q)
+		page, err = s.search(ctx, c, nil, turn, view, q)
 		return err
 	})
 	return page, err
@@ -63,11 +64,12 @@ type finder struct {
 	set   recordSet
 	at    *cursor
 	limit int
+	turn  int64 // of what is held, before the snapshot
 }
 
 // search answers q on c; b is the batch whose transaction c is, or nil.
-func (s *Store) search(ctx context.Context, c Conn, b *batch, view access.View, q search.Query) (search.Page, error) {
-	f := &finder{s: s, ctx: ctx, conn: c, q: q, comp: &compiler{s: s, b: b, view: view}, limit: q.Limit}
+func (s *Store) search(ctx context.Context, c Conn, b *batch, turn int64, view access.View, q search.Query) (search.Page, error) {
+	f := &finder{s: s, ctx: ctx, conn: c, q: q, comp: &compiler{s: s, b: b, view: view}, limit: q.Limit, turn: turn}
 	if f.limit <= 0 {
 		f.limit = searchLimit
 	}
@@ -129,8 +131,58 @@ func queryID(q search.Query) []byte {
 	return sum[:8]
 }
 
-// load reads the records of hits in their order.
+// load gives the records of hits in their order: those in memory as they are,
+// the others from their rows.
 func (f *finder) load(hits []hit) ([]record.Record, error) {
+	if f.comp.b != nil {
+		return f.overlaid(hits)
+	}
+	turn := f.turn
+	nths, err := f.nths(hits)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]record.Record, len(hits))
+	there := make([]bool, len(hits))
+	var away []hit
+	for i, h := range hits {
+		if out[i], there[i] = f.s.held.row(h.rid, nths[h.rid]); !there[i] {
+			away = append(away, h)
+		}
+	}
+	if len(away) > 0 {
+		rows, err := f.rows(away)
+		if err != nil {
+			return nil, err
+		}
+		fresh := make([]*holding, 0, len(away))
+		for i, h := range hits {
+			x := rows[h.rid]
+			if there[i] || x == nil {
+				continue
+			}
+			rec, _, err := f.s.record(x)
+			if err != nil {
+				return nil, damaged("search", f.q.Kind+"/"+x.id, err)
+			}
+			out[i], there[i] = rec, true
+			fresh = append(fresh, &holding{x.rid, x.nth, rec})
+		}
+		f.s.held.add(turn, fresh...)
+	}
+	n := 0
+	for i := range hits {
+		if there[i] { // else gone between two statements of a store without snapshots
+			out[n] = out[i]
+			n++
+		}
+	}
+	return out[:n], nil
+}
+
+// overlaid reads the records of hits inside a batch, whose words are not in the
+// store's dictionary yet.
+func (f *finder) overlaid(hits []hit) ([]record.Record, error) {
 	rows, err := f.rows(hits)
 	if err != nil {
 		return nil, err
@@ -139,19 +191,37 @@ func (f *finder) load(hits []hit) ([]record.Record, error) {
 	for _, h := range hits {
 		x := rows[h.rid]
 		if x == nil {
-			continue // gone between two statements of a store without snapshots
+			continue
 		}
 		rec, _, err := f.s.record(x)
 		if err != nil {
 			return nil, damaged("search", f.q.Kind+"/"+x.id, err)
 		}
-		if rec.Kind == "" {
-			rec.Kind = f.q.Kind
-		}
-		if f.comp.b != nil { // words of this batch are not in the store's dictionary yet
-			rec.State, rec.Home = f.comp.b.textOf(x.state), f.comp.b.textOf(x.home)
-		}
+		rec.Kind = f.q.Kind
+		rec.State, rec.Home = f.comp.b.textOf(x.state), f.comp.b.textOf(x.home)
 		out = append(out, rec)
+	}
+	return out, nil
+}
+
+// nths gives the place of the newest version of each hit.
+func (f *finder) nths(hits []hit) (map[int64]int64, error) {
+	out := make(map[int64]int64, len(hits))
+	for part := range slices.Chunk(hits, maxIn) {
+		rids := make([]any, len(part))
+		for i, h := range part {
+			rids[i] = h.rid
+		}
+		in := inList("r.rid", rids)
+		err := f.conn.Query(f.ctx, "SELECT r.rid, r.nth FROM record r WHERE "+in.sql, in.args, func(r Row) error {
+			var rid, nth int64
+			err := r.Scan(&rid, &nth)
+			out[rid] = nth
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
 	}
 	return out, nil
 }

@@ -1,0 +1,144 @@
+package relational
+
+import (
+	"sync"
+
+	"zhiwei/kernel/record"
+)
+
+// heldBytes bounds what held keeps: about twenty thousand resources, so that the
+// records a ward works with are at hand.
+const heldBytes = 48 << 20
+
+// heldRow is about what one record costs beside its data.
+const heldRow = 600
+
+// held keeps newest versions as they were read, unpacked. A search takes from it
+// what its own snapshot names by row and place (nth); a read by key takes what is
+// there where this process is the only writer, since then nothing changes unseen.
+//
+// It has two generations: when the young one is full it becomes the old one, and
+// what was not asked for meanwhile goes with the one before.
+type held struct {
+	mu      sync.Mutex
+	turn    int64 // counts the batches that changed something
+	waiting map[record.Key]bool
+	young   generation
+	old     generation
+}
+
+type generation struct {
+	rows map[int64]*holding
+	keys map[record.Key]*holding
+	size int
+}
+
+// holding is one version; its record is shared and never written to.
+type holding struct {
+	rid, nth int64
+	rec      record.Record
+}
+
+func (g *generation) put(h *holding) {
+	if g.rows == nil {
+		g.rows, g.keys = map[int64]*holding{}, map[record.Key]*holding{}
+	}
+	if was := g.rows[h.rid]; was != nil {
+		g.size -= len(was.rec.Data) + heldRow
+	}
+	g.rows[h.rid], g.keys[h.rec.Key] = h, h
+	g.size += len(h.rec.Data) + heldRow
+}
+
+func (g *generation) drop(k record.Key) {
+	if h := g.keys[k]; h != nil {
+		delete(g.keys, k)
+		delete(g.rows, h.rid)
+		g.size -= len(h.rec.Data) + heldRow
+	}
+}
+
+// now is what a reader notes before it looks into the database, for add.
+func (c *held) now() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.turn
+}
+
+// add keeps what was read, unless a batch has been changing records since turn:
+// then it may be old.
+func (c *held) add(turn int64, list ...*holding) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if turn != c.turn {
+		return
+	}
+	for _, h := range list {
+		if !c.waiting[h.rec.Key] {
+			c.put(h)
+		}
+	}
+}
+
+func (c *held) put(h *holding) {
+	c.young.put(h)
+	if c.young.size > heldBytes/2 {
+		c.old, c.young = c.young, generation{}
+	}
+}
+
+// key gives the newest version of a record. Only where this process is the only
+// writer.
+func (c *held) key(k record.Key) (record.Record, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if h := c.young.keys[k]; h != nil {
+		return h.rec, true
+	}
+	h := c.old.keys[k]
+	if h == nil {
+		return record.Record{}, false
+	}
+	c.put(h)
+	return h.rec, true
+}
+
+// row gives a version by its row and place.
+func (c *held) row(rid, nth int64) (record.Record, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	h := c.young.rows[rid]
+	if h == nil {
+		if h = c.old.rows[rid]; h != nil && h.nth == nth {
+			c.put(h)
+		}
+	}
+	if h == nil || h.nth != nth {
+		return record.Record{}, false
+	}
+	return h.rec, true
+}
+
+// withhold forgets records that a batch is about to change, until release: in
+// between either version may be the newest.
+func (c *held) withhold(keys []record.Key) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.turn++
+	if c.waiting == nil {
+		c.waiting = make(map[record.Key]bool, len(keys))
+	}
+	for _, k := range keys {
+		c.waiting[k] = true
+		c.young.drop(k)
+		c.old.drop(k)
+	}
+}
+
+// release ends withhold after the commit, whatever came of it.
+func (c *held) release() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.turn++
+	c.waiting = nil
+}
