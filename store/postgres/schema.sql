@@ -53,9 +53,7 @@ CREATE TABLE audit (
 	seq bigint PRIMARY KEY, at bigint, sum bigint, who text COLLATE "C", action text COLLATE "C",
 	subject text COLLATE "C", patient text COLLATE "C", outcome text COLLATE "C", rest bytea
 );
-CREATE INDEX audit_who ON audit (who, seq);
-CREATE INDEX audit_subject ON audit (subject) WHERE subject <> '';
-CREATE INDEX audit_patient ON audit (patient, seq) WHERE patient <> '';
+CREATE TABLE audit_term (segment bigint, term text COLLATE "C", seq bigint, PRIMARY KEY (segment, term, seq));
 CREATE TABLE chain (feed bigint, audit bigint, sum bigint, feed_hash bytea, audit_hash bytea, PRIMARY KEY (feed, audit));
 CREATE TABLE anchor (seq bigint PRIMARY KEY, hash bytea, signature bytea, at bigint);
 

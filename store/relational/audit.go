@@ -39,7 +39,7 @@ func (s *Store) Audits(ctx context.Context, q audit.Query) ([]audit.Entry, error
 		limit = 100
 	}
 	limit = min(limit, 1000)
-	f := frag{sql: "SELECT " + auditColumns + " FROM audit WHERE 1 = 1"}
+	f := frag{sql: "1 = 1"}
 	equal := func(column, v string) {
 		if v != "" {
 			f.add(" AND "+column+" = ?", v)
@@ -58,20 +58,18 @@ func (s *Store) Audits(ctx context.Context, q audit.Query) ([]audit.Entry, error
 	if !q.Until.IsZero() {
 		f.add(" AND at < ?", q.Until.UnixMilli())
 	}
-	if q.Before > 0 {
-		f.add(" AND seq < ?", q.Before)
-	}
-	f.add(" ORDER BY seq DESC LIMIT ?", int64(limit))
 	var out []audit.Entry
-	err := s.read(ctx, "audit", "", false, func(c Conn) error {
-		return c.Query(ctx, f.sql, f.args, func(r Row) error {
-			e, _, err := scanAudit(r)
-			if err != nil {
-				return damaged("audit", "audit", err)
-			}
-			out = append(out, e)
-			return nil
-		})
+	err := s.read(ctx, "audit", "", true, func(c Conn) (err error) {
+		if _, ok := auditTerms(q); ok {
+			out, err = s.foundAudits(ctx, c, q, f, limit)
+			return err
+		}
+		if q.Before > 0 {
+			f.add(" AND seq < ?", q.Before)
+		}
+		f.add(" ORDER BY seq DESC LIMIT ?", int64(limit))
+		out, err = queryAudits(ctx, c, f)
+		return err
 	})
 	return out, err
 }
@@ -120,6 +118,9 @@ func (s *Store) Seal(ctx context.Context, before time.Time, sign func(hash []byt
 		}
 		b.moved = true
 		if _, err := b.tx.Exec(b.ctx, "DELETE FROM audit WHERE seq <= ?", last); err != nil {
+			return err
+		}
+		if err := b.sealTerms(last); err != nil {
 			return err
 		}
 		b.tx.Queue(1, "INSERT INTO anchor (seq, hash, signature, at) VALUES (?, ?, ?, ?)", last, hash, signature, b.now)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"zhiwei/kernel/audit"
@@ -22,8 +23,26 @@ func (s *Store) run() {
 		if !ok {
 			return
 		}
+		if len(jobs) < crowd && s.crowded && onlyAudits(jobs) {
+			<-time.After(gathering)
+			jobs = append(jobs, s.queue.more(maxBatch-len(jobs))...)
+		}
+		s.crowded = len(jobs) >= few
 		s.commit(jobs)
 	}
+}
+
+// Reads that come in a crowd share a commit: where the batch before was of few
+// or more, one of audits alone waits a moment for others until it is a crowd.
+// A read that comes alone waits for nobody.
+const (
+	few       = 4
+	crowd     = 24
+	gathering = time.Millisecond
+)
+
+func onlyAudits(jobs []*job) bool {
+	return !slices.ContainsFunc(jobs, func(j *job) bool { return j.audits == nil })
 }
 
 // attempts bounds how often a batch is run again after a failure that may pass;
@@ -46,6 +65,7 @@ func (s *Store) commit(jobs []*job) {
 			}
 			return
 		}
+		s.terms = nil // how far it got is in the database
 		var lost *lostCommit
 		if errors.As(err, &lost) {
 			for _, j := range jobs {
@@ -104,6 +124,9 @@ type batch struct {
 	floor int64  // of the feed, where it moves
 
 	changed []record.Key // records that got a version, or lost some
+
+	indexedTo int  // of the audit segment under way; see arrangeAudit
+	sealed    bool // the audit was cut off
 
 	entries []record.Entry // puts with their positions, once they are numbered
 }
@@ -171,6 +194,7 @@ func (s *Store) try(ctx context.Context, jobs []*job) (ran, rest []*job, err err
 			return jobs, rest, err
 		}
 		s.words.add(b.words)
+		b.auditArranged()
 		if len(b.puts) > 0 {
 			s.recent.add(b.entries)
 			s.moved()
@@ -299,11 +323,14 @@ func (b *batch) finish(jobs []*job) (dirty bool, err error) {
 	for k, id := range b.words {
 		b.tx.Queue(1, "INSERT INTO word (id, space, text) VALUES (?, ?, ?)", id, int64(k.space), k.text)
 	}
-	for name, n := range b.seqs {
-		b.tx.Queue(1, "INSERT INTO sequence (name, last) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET last = excluded.last", name, n)
-	}
 	if err := b.number(); err != nil {
 		return false, err
+	}
+	if err := b.arrangeAudit(); err != nil {
+		return false, err
+	}
+	for name, n := range b.seqs {
+		b.tx.Queue(1, "INSERT INTO sequence (name, last) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET last = excluded.last", name, n)
 	}
 	if b.floor > 0 {
 		b.head.floor = b.floor

@@ -346,6 +346,11 @@ func (k *checker) audit() error {
 	if err != nil {
 		return err
 	}
+	segments, _, err := auditIndexed(k.ctx, k.c)
+	if err != nil {
+		return err
+	}
+	var terms indexSum
 	chain := &chainWalk{k: k, column: "audit"}
 	next, clean, broken := anchor+1, true, false
 	var gaps []int64
@@ -383,6 +388,11 @@ func (k *checker) audit() error {
 				clean = false
 			}
 			next = from + 1
+			if seg := segmentOf(from); seg < segments {
+				for _, t := range appendTerms(nil, from, l.e.Who, l.e.Subject, l.e.Patient) {
+					terms.add(t.hash(seg))
+				}
+			}
 			if hash, err = auditLink(hash, &l.e); err != nil {
 				return err
 			}
@@ -402,7 +412,10 @@ func (k *checker) audit() error {
 	if clean && !broken && len(gaps) == 0 && next == k.head.audit+1 && !bytes.Equal(hash, k.head.auditHash) {
 		k.damage("audit", "head", "The end of the audit's chain is not what the head row says.")
 	}
-	return nil
+	if broken || len(gaps) > 0 {
+		return nil // what the index should hold is not known
+	}
+	return k.auditIndex(terms)
 }
 
 // chainWalk follows the rows of chain beside the feed or the audit.

@@ -25,8 +25,7 @@ func (e *entry) hash(rid int64) uint64 { return maphash.Comparable(indexSeed, [.
 func (k *checker) expect(e *entry, rid int64) {
 	slot := indexSlot{e.table, e.p}
 	sum := k.index[slot]
-	sum.rows++
-	sum.sum += e.hash(rid)
+	sum.add(e.hash(rid))
 	k.index[slot] = sum
 }
 
@@ -61,8 +60,7 @@ func (k *checker) indexes() error {
 				return err
 			}
 			sum := got[e.p]
-			sum.rows++
-			sum.sum += e.hash(rid)
+			sum.add(e.hash(rid))
 			got[e.p] = sum
 			return nil
 		})

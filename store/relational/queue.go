@@ -70,11 +70,22 @@ func (q *queue) take() (jobs []*job, ok bool) {
 		}
 		q.wait.Wait()
 	}
-	n := min(len(q.people), maxBatch)
-	m := min(len(q.bulk), maxBatch-n)
-	jobs = append(append(make([]*job, 0, n+m), q.people[:n]...), q.bulk[:m]...)
+	return q.cut(maxBatch), true
+}
+
+// more takes at most limit of what waits, without waiting.
+func (q *queue) more(limit int) []*job {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.cut(limit)
+}
+
+func (q *queue) cut(limit int) []*job {
+	n := min(len(q.people), limit)
+	m := min(len(q.bulk), limit-n)
+	jobs := append(append(make([]*job, 0, n+m), q.people[:n]...), q.bulk[:m]...)
 	q.people, q.bulk = q.people[n:], q.bulk[m:]
-	return jobs, true
+	return jobs
 }
 
 // put gives jobs back that a batch had no time for; they go first.

@@ -140,7 +140,12 @@ type Store struct {
 	queue  queue
 	recent recent
 	held   held
-	done   chan struct{} // closed when the batcher has ended
+
+	// Of the batcher alone.
+	crowded bool          // the last batch answered several
+	indexed int64         // segments of the audit that are indexed, at least
+	terms   *auditWork    // the segment being indexed
+	done    chan struct{} // closed when the batcher has ended
 
 	closed  atomic.Bool
 	mu      sync.Mutex // guards changed

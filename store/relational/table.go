@@ -77,5 +77,5 @@ var (
 // Tables lists the tables of bulk rows.
 var Tables = []*Table{
 	TokenTable, TextTable, DateTable, QuantityTable, RefTable, URLTable,
-	FeedTable, AuditTable, ChainTable, RecordTable, VersionTable,
+	FeedTable, AuditTable, AuditTermTable, ChainTable, RecordTable, VersionTable,
 }

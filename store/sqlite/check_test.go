@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -56,6 +57,12 @@ func fill(t *testing.T, s store.Store) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// As many entries as make the audit index a part of itself.
+	for _, n := range []int{4100, 800} {
+		if err := s.Audit(t.Context(), slices.Repeat([]audit.Entry{{Who: "user/a", Action: "read", Outcome: audit.OK}}, n)...); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if _, err := s.Trim(t.Context(), 5, 0); err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +95,7 @@ func TestCheckNamesFlippedBits(t *testing.T) {
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 1))
 	tried := 0
-	for _, table := range []string{"record", "version", "feed", "audit", "chain", "token", "text", "date", "quantity", "ref"} {
+	for _, table := range []string{"record", "version", "feed", "audit", "audit_term", "chain", "token", "text", "date", "quantity", "ref"} {
 		for _, col := range columns(t, db, table) {
 			for range 4 {
 				name, undo := flip(t, db, random, table, col)

@@ -52,9 +52,8 @@ CREATE INDEX IF NOT EXISTS feed_kind ON feed (kind);
 CREATE TABLE IF NOT EXISTS audit (
 	seq INTEGER PRIMARY KEY, at INTEGER, who TEXT, action TEXT, subject TEXT, patient TEXT, outcome TEXT, rest BLOB, sum INTEGER
 );
-CREATE INDEX IF NOT EXISTS audit_who ON audit (who);
-CREATE INDEX IF NOT EXISTS audit_subject ON audit (subject) WHERE subject <> '';
-CREATE INDEX IF NOT EXISTS audit_patient ON audit (patient) WHERE patient <> '';
+CREATE TABLE IF NOT EXISTS audit_term (segment INTEGER, term TEXT, seq INTEGER,
+	PRIMARY KEY (segment, term, seq)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS chain (feed INTEGER, audit INTEGER, feed_hash BLOB, audit_hash BLOB, sum INTEGER,
 	PRIMARY KEY (feed, audit)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS anchor (seq INTEGER PRIMARY KEY, hash BLOB, signature BLOB, at INTEGER);

@@ -2,7 +2,9 @@ package storetest
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -21,7 +23,7 @@ import (
 func runTime(t *testing.T, open Open) {
 	for name, test := range map[string]func(b *bench, clk *clock.Manual){
 		"never-back": testNeverBack, "since": testSince, "feed-age": testFeedAge,
-		"lease": testLease, "fence": testFence, "seal": testSeal, "next": testNext,
+		"lease": testLease, "fence": testFence, "seal": testSeal, "audit-found": testAuditFound, "next": testNext,
 	} {
 		t.Run(name, func(t *testing.T) {
 			clk := clock.NewManual(time.Date(2030, 1, 2, 3, 4, 5, 6_000_000, time.UTC))
@@ -272,4 +274,79 @@ func testSeal(b *bench, clk *clock.Manual) {
 	if _, err := b.s.Get(ctx, b.root, record.Key{Kind: Person, ID: "0"}); err != nil {
 		b.Errorf("sealing the audit touched records: %v", err)
 	}
+}
+
+// testAuditFound compares what the audit finds by who, subject and patient with
+// a look at every entry, over entries enough for the store to keep in several
+// ways, and again after the oldest were cut off.
+func testAuditFound(b *bench, clk *clock.Manual) {
+	ctx := b.Context()
+	random := rand.New(rand.NewPCG(uint64(Seed(b.T)), 3))
+	const batches, each = 40, 300
+	for range batches {
+		list := make([]audit.Entry, each)
+		for i := range list {
+			list[i] = audit.Entry{
+				Who: fmt.Sprint("user/", random.IntN(5)), Action: []string{"read", "search"}[random.IntN(2)],
+				Subject: fmt.Sprint("person/", random.IntN(300)), Outcome: audit.OK,
+			}
+			if random.IntN(3) > 0 {
+				list[i].Patient = fmt.Sprint("person/p", random.IntN(40))
+			}
+		}
+		b.ok(b.s.Audit(ctx, list...))
+		clk.Move(8 * 24 * time.Hour)
+	}
+	compare := func() {
+		b.Helper()
+		var all []audit.Entry
+		for before := int64(0); ; {
+			page, err := b.s.Audits(ctx, auditPage(before))
+			b.ok(err)
+			if len(page) == 0 {
+				break
+			}
+			all = append(all, page...)
+			before = page[len(page)-1].Seq
+		}
+		for range 40 {
+			q := audit.Query{Limit: 1 + random.IntN(1000)}
+			if random.IntN(2) == 0 {
+				q.Who = fmt.Sprint("user/", random.IntN(6))
+			}
+			if random.IntN(2) == 0 {
+				q.Subject = fmt.Sprint("person/", random.IntN(301))
+			}
+			if random.IntN(3) == 0 {
+				q.Patient = fmt.Sprint("person/p", random.IntN(41))
+			}
+			if random.IntN(3) == 0 {
+				q.Action = "read"
+			}
+			if random.IntN(3) == 0 {
+				q.Before = random.Int64N(batches*each + 2)
+			}
+			if random.IntN(4) == 0 {
+				q.Since = all[random.IntN(len(all))].At
+			}
+			want := slices.DeleteFunc(slices.Clone(all), func(e audit.Entry) bool {
+				return q.Who != "" && e.Who != q.Who || !strings.HasPrefix(e.Subject, q.Subject) || q.Patient != "" && e.Patient != q.Patient ||
+					q.Action != "" && e.Action != q.Action || q.Before > 0 && e.Seq >= q.Before || e.At.Before(q.Since)
+			})
+			got, err := b.s.Audits(ctx, q)
+			b.ok(err)
+			if !slices.Equal(got, want[:min(len(want), q.Limit)]) {
+				b.Fatalf("%+v found %d entries, want %d", q, len(got), min(len(want), q.Limit))
+			}
+		}
+		b.ok(b.s.Check(ctx, func(d store.Damage) { b.Errorf("check: %+v", d) }))
+	}
+	compare()
+	_, err := b.s.Seal(ctx, clk.Now().AddDate(0, -7, 0), func(h []byte) ([]byte, error) { return h, nil })
+	b.ok(err)
+	compare()
+	for range batches { // what is left to index goes on
+		b.ok(b.s.Audit(ctx, audit.Entry{Who: "user/1", Action: "read", Subject: "person/7", Outcome: audit.OK}))
+	}
+	compare()
 }
