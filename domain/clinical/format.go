@@ -21,7 +21,7 @@ type Format struct{ extract *extractor }
 // NewFormat makes a Format; times without a zone are taken in local, the zone
 // of the site.
 func NewFormat(local *time.Location) *Format {
-	return &Format{&extractor{def: r4(), local: local, types: map[string][]param{}}}
+	return &Format{&extractor{def: r4(), local: local, layouts: map[string]*layout{}}}
 }
 
 // Parse checks raw against the definition of the kind's resource type. The
@@ -37,7 +37,7 @@ func (f *Format) Parse(k *kind.Kind, raw []byte) (doc map[string]any, canonical 
 	return p.doc, p.canonical, err
 }
 
-// Index takes what the resource is found by: see isIndexed for which parameters.
+// Index takes what the resource is found by: by all search parameters of its type.
 func (f *Format) Index(k *kind.Kind, doc map[string]any) (search.Index, error) {
 	return f.extract.index(r4().byName[k.Name], doc), nil
 }

@@ -2,7 +2,6 @@ package clinical
 
 import (
 	"encoding/json"
-	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -142,85 +141,6 @@ func TestPrimitives(t *testing.T) {
 			if primitives[typ].check(s) {
 				t.Errorf("%s takes %q", typ, s)
 			}
-		}
-	}
-}
-
-// index renders what a resource is found by, sorted, one entry a line.
-func indexOf(t *testing.T, f *Format, raw string) []string {
-	t.Helper()
-	name, _ := Head([]byte(raw))
-	doc, _, err := f.Parse(of(name), []byte(raw))
-	if err != nil {
-		t.Fatal(err)
-	}
-	ix, err := f.Index(of(name), doc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var out []string
-	for _, x := range ix.Tokens {
-		out = append(out, fmt.Sprintf("%s %s|%s", x.Param, x.System, x.Code))
-	}
-	for _, x := range ix.Texts {
-		out = append(out, fmt.Sprintf("%s %d %s", x.Param, x.Form, x.Fold))
-	}
-	at := func(ms int64) string {
-		switch ms {
-		case search.MinTime:
-			return "…"
-		case search.MaxTime:
-			return "…"
-		}
-		return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000")
-	}
-	for _, x := range ix.Dates {
-		out = append(out, fmt.Sprintf("%s %s–%s", x.Param, at(x.Lo), at(x.Hi)))
-	}
-	for _, x := range ix.Refs {
-		out = append(out, fmt.Sprintf("%s %s%s", x.Param, strings.Trim(x.Target.String(), "/"), x.URL))
-	}
-	slices.Sort(out)
-	return out
-}
-
-func TestIndex(t *testing.T) {
-	f := NewFormat(time.FixedZone("site", 8*3600))
-	for _, c := range []struct {
-		name, raw string
-		want      []string
-	}{
-		{"patient", `{"resourceType":"Patient","identifier":[{"system":"s","value":"v"},{"value":"w"},{"value":"w"}],"name":[{"family":"李","given":["小","四"]}],"birthDate":"1980-05","generalPractitioner":[{"reference":"Practitioner/1"},{"reference":"Practitioner/1/_history/2"},{"reference":"http://else/Practitioner/9"},{"display":"x"}],"link":[{"type":"seealso","other":{"reference":"RelatedPerson/2"}}]}`, []string{
-			"birthdate 1980-04-30T16:00:00.000–1980-05-31T16:00:00.000",
-			"family 0 李", "family 1 li", "family 2 l",
-			"general-practitioner Practitioner/1", "general-practitioner http://else/Practitioner/9",
-			"given 0 四", "given 0 小", "given 1 si", "given 1 xiao", "given 2 s", "given 2 x",
-			"identifier s|v", "identifier |w",
-			"link RelatedPerson/2",
-			"name 0 四", "name 0 小", "name 0 李", "name 0 李小四", "name 1 li", "name 1 lixiaosi", "name 1 si", "name 1 xiao", "name 2 l", "name 2 lxs", "name 2 s", "name 2 x",
-		}},
-		{"observation", `{"resourceType":"Observation","status":"final","code":{"coding":[{"system":"l","code":"1"},{"system":"k","code":"2"}],"text":"t"},"subject":{"reference":"Patient/p"},"effectivePeriod":{"start":"2020-01-01T00:00:00Z"},"performer":[{"reference":"Practitioner/d"}],"hasMember":[{"reference":"Observation/o"}],"note":[{"authorReference":{"reference":"RelatedPerson/r"},"text":"x"}],"contained":[{"resourceType":"Specimen","collection":{"collector":{"reference":"Practitioner/c"}}}]}`, []string{
-			"_ref Practitioner/c", "_ref RelatedPerson/r",
-			"code k|2", "code l|1",
-			"date 2020-01-01T00:00:00.000–…",
-			"has-member Observation/o",
-			"patient Patient/p", "performer Practitioner/d", "subject Patient/p",
-		}},
-		{"a group is no patient", `{"resourceType":"Observation","status":"final","code":{"text":"t"},"subject":{"reference":"Group/g"},"effectiveTiming":{"event":["2020-01-05","2020-01-03"]}}`, []string{
-			"date 2020-01-02T16:00:00.000–2020-01-05T16:00:00.000", "subject Group/g",
-		}},
-		{"choice by type", `{"resourceType":"MedicationRequest","status":"active","intent":"order","medicationReference":{"reference":"Medication/m"},"subject":{"reference":"Patient/p"}}`, []string{
-			"medication Medication/m", "patient Patient/p", "subject Patient/p",
-		}},
-		{"choice by type, the other", `{"resourceType":"MedicationRequest","status":"active","intent":"order","medicationCodeableConcept":{"coding":[{"code":"c"}]},"subject":{"reference":"Patient/p"}}`, []string{
-			"code |c", "patient Patient/p", "subject Patient/p",
-		}},
-		{"a bundle's own", `{"resourceType":"Bundle","type":"collection","identifier":{"value":"b"},"entry":[{"resource":{"resourceType":"Basic","code":{"text":"x"},"subject":{"reference":"Patient/p"}}}]}`, []string{
-			"identifier |b",
-		}},
-	} {
-		if got := indexOf(t, f, c.raw); !reflect.DeepEqual(got, c.want) {
-			t.Errorf("%s:\n%s\nwant\n%s", c.name, strings.Join(got, "\n"), strings.Join(c.want, "\n"))
 		}
 	}
 }

@@ -9,78 +9,74 @@ import (
 	"sync"
 	"time"
 
-	"zhiwei/domain/clinical/internal/table"
+	"zhiwei/kernel/kind"
 	"zhiwei/kernel/search"
 	"zhiwei/kernel/shape"
 )
-
-// indexed are the parameters kept for every type that has them, beside all
-// parameters of type reference.
-var indexed = []string{"identifier", "name", "family", "given", "birthdate", "code", "date"}
-
-// isIndexed tells whether the parameter's values are kept.
-func isIndexed(p *table.Param) bool {
-	return p.Expr != "" && (p.Type == "reference" || slices.Contains(indexed, p.Code))
-}
 
 // extractor takes what a resource is found by from its document.
 type extractor struct {
 	def   *definitions
 	local *time.Location
-	mu    sync.RWMutex
-	types map[string][]param // compiled on first use
+
+	mu      sync.RWMutex
+	layouts map[string]*layout // compiled on first use
 }
 
-// params gives the compiled parameters of a type. The definitions are part of
-// the program and a test compiles them all, so a failure here cannot happen.
-func (x *extractor) params(t *typeDef) []param {
+// layout gives what resources of a type are found by. The definitions are part
+// of the program and a test compiles them all, so a failure here cannot happen.
+func (x *extractor) layout(t *typeDef) *layout {
 	x.mu.RLock()
-	ps, ok := x.types[t.name]
+	l := x.layouts[t.name]
 	x.mu.RUnlock()
-	if ok {
-		return ps
+	if l != nil {
+		return l
 	}
-	for _, def := range x.def.params[t.name] {
-		if !isIndexed(def) {
-			continue
-		}
-		p, ok, err := compileParam(x.def, t, def)
-		if err != nil {
-			panic(err)
-		}
-		if ok {
-			ps = append(ps, p)
-		}
+	l, err := newLayout(x.def, t, nil)
+	if err != nil {
+		panic(err)
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.types[t.name] = ps
-	return ps
+	if x.layouts[t.name] == nil {
+		x.layouts[t.name] = l
+	}
+	return x.layouts[t.name]
 }
 
-// index takes what doc, a resource of type t, is found by.
+// index takes what doc, a resource of type t, is found by. What stands in the
+// resource itself has occurrence 0; in the nth element that ties columns, n.
 func (x *extractor) index(t *typeDef, doc map[string]any) search.Index {
 	b := &indexBuilder{local: x.local}
 	root := node{doc, t}
-	var buf [16]node
-	for i, ps := 0, x.params(t); i < len(ps); i++ {
-		p := &ps[i]
-		for occ, n := range p.values.eval(root, buf[:0]) {
-			if p.kind == "composite" {
-				for j := range p.parts {
-					part := &p.parts[j]
-					var inner [8]node
-					for _, v := range part.values.eval(n, inner[:0]) {
-						b.add(part, v, int32(occ))
-					}
-				}
-				continue
-			}
-			b.add(p, n, 0)
+	l := x.layout(t)
+	var elements [16]node
+	for i := range l.groups {
+		g := &l.groups[i]
+		if g.element == nil {
+			b.columns(g.columns, root, root, 0)
+			continue
+		}
+		for occ, element := range g.element.eval(root, elements[:0]) {
+			b.columns(g.columns, root, element, int32(occ)+1)
 		}
 	}
 	b.uncovered(doc)
 	return b.ix
+}
+
+func (b *indexBuilder) columns(list []column, root, element node, occ int32) {
+	var buf [16]node
+	for i := range list {
+		c := &list[i]
+		from := element
+		if c.fromRoot {
+			from = root
+		}
+		for _, n := range c.values.eval(from, buf[:0]) {
+			b.add(c, n, occ)
+		}
+	}
 }
 
 type indexBuilder struct {
@@ -88,30 +84,65 @@ type indexBuilder struct {
 	local *time.Location
 }
 
-func (b *indexBuilder) add(p *param, n node, occ int32) {
-	switch p.kind {
-	case "token":
-		b.token(p.name, n, occ)
-	case "string":
-		b.text(p.name, n, occ)
-	case "date":
+func (b *indexBuilder) add(c *column, n node, occ int32) {
+	switch c.kind {
+	case kind.TokenParam:
+		b.token(c, n, occ)
+	case kind.StringParam:
+		b.text(c.name, n, occ)
+	case kind.DateParam:
 		if lo, hi, ok := b.period(n); ok {
-			b.date(p.name, lo, hi, occ)
+			b.date(c.name, lo, hi, occ)
 		}
-	case "number":
+	case kind.NumberParam:
 		if lit, ok := n.v.(json.Number); ok {
 			if lo, hi, err := search.Interval(string(lit)); err == nil {
-				b.ix.Quantities = append(b.ix.Quantities, search.Quantity{Param: p.name, Lo: lo, Hi: hi, Occ: occ})
+				b.addQuantity(search.Quantity{Param: c.name, Lo: lo, Hi: hi, Occ: occ})
 			}
 		}
-	case "quantity":
-		b.quantity(p.name, n, occ)
-	case "reference":
-		b.reference(p, n, occ)
-	case "uri":
+	case kind.QuantityParam:
+		b.quantity(c.name, n, occ)
+	case kind.ReferenceParam:
+		b.reference(c, n, occ)
+	case kind.URIParam:
 		if s, ok := n.v.(string); ok && s != "" {
-			b.addToken(p.name, "", s, occ)
+			b.addToken(c.name, "", s, occ)
 		}
+	case kind.NearParam:
+		b.place(c.name, n, occ)
+	}
+}
+
+func (b *indexBuilder) addQuantity(q search.Quantity) {
+	if !slices.Contains(b.ix.Quantities, q) {
+		b.ix.Quantities = append(b.ix.Quantities, q)
+	}
+}
+
+// place keeps Location.position as a point of the unit sphere; see search.Near.
+func (b *indexBuilder) place(name string, n node, occ int32) {
+	v, ok := n.v.(map[string]any)
+	if !ok {
+		return
+	}
+	var at [2]float64
+	for i, element := range [...]string{"latitude", "longitude"} {
+		lit, ok := v[element].(json.Number)
+		if !ok {
+			return
+		}
+		f, err := lit.Float64()
+		if err != nil {
+			return
+		}
+		at[i] = f
+	}
+	x, y, z, ok := search.Sphere(at[0], at[1])
+	if !ok {
+		return
+	}
+	for i, f := range [...]float64{x, y, z} {
+		b.addQuantity(search.Quantity{Param: shape.PartName(name, i), Lo: f, Hi: f, Occ: occ})
 	}
 }
 
@@ -125,15 +156,16 @@ func (b *indexBuilder) addToken(name, system, code string, occ int32) {
 	}
 }
 
-// token follows the table of FHIR R4 §3.1.1.4.10.
-func (b *indexBuilder) token(name string, n node, occ int32) {
+// token follows the table of FHIR R4 §3.1.1.4.10. Beside the codes stands what
+// people call them, and beside an identifier its type.
+func (b *indexBuilder) token(c *column, n node, occ int32) {
 	switch v := n.v.(type) {
 	case string:
-		b.addToken(name, "", v, occ)
+		b.addToken(c.name, "", v, occ)
 	case bool:
-		b.addToken(name, "", strconv.FormatBool(v), occ)
+		b.addToken(c.name, "", strconv.FormatBool(v), occ)
 	case json.Number:
-		b.addToken(name, "", string(v), occ)
+		b.addToken(c.name, "", string(v), occ)
 	case map[string]any:
 		if n.typ == nil {
 			return
@@ -141,20 +173,42 @@ func (b *indexBuilder) token(name string, n node, occ int32) {
 		switch n.typ.name {
 		case "CodeableConcept":
 			list, _ := v["coding"].([]any)
-			for _, c := range list {
-				if m, ok := c.(map[string]any); ok {
-					b.addToken(name, str(m, "system"), str(m, "code"), occ)
+			for _, item := range list {
+				if m, ok := item.(map[string]any); ok {
+					b.coding(c, m, occ)
 				}
 			}
+			b.addText(c.words, str(v, "text"), occ)
 		case "Coding":
-			b.addToken(name, str(v, "system"), str(v, "code"), occ)
+			b.coding(c, v, occ)
 		case "Identifier":
-			b.addToken(name, str(v, "system"), str(v, "value"), occ)
+			b.addToken(c.name, str(v, "system"), str(v, "value"), occ)
+			b.identifierType(c, v, occ)
 		case "ContactPoint":
-			b.addToken(name, "", str(v, "value"), occ)
+			b.addToken(c.name, "", str(v, "value"), occ)
 		case "Quantity", "Money", "Age", "Duration", "Count", "Distance", "Range", "Period":
 		default:
-			b.addToken(name, "", str(v, "code"), occ)
+			b.addToken(c.name, "", str(v, "code"), occ)
+		}
+	}
+}
+
+func (b *indexBuilder) coding(c *column, v map[string]any, occ int32) {
+	b.addToken(c.name, str(v, "system"), str(v, "code"), occ)
+	b.addText(c.words, str(v, "display"), occ)
+}
+
+func (b *indexBuilder) identifierType(c *column, v map[string]any, occ int32) {
+	t, ok := v["type"].(map[string]any)
+	if !ok {
+		return
+	}
+	b.addText(c.words, str(t, "text"), occ)
+	value := str(v, "value")
+	list, _ := t["coding"].([]any)
+	for _, item := range list {
+		if m, ok := item.(map[string]any); ok && value != "" && str(m, "code") != "" {
+			b.addToken(c.typed, str(m, "system"), search.TypedCode(str(m, "code"), value), occ)
 		}
 	}
 }
@@ -201,6 +255,9 @@ func (b *indexBuilder) texts(name string, v any, occ int32) {
 }
 
 func (b *indexBuilder) addText(name, value string, occ int32) {
+	if value == "" {
+		return
+	}
 	for _, e := range search.TextEntries(name, value, false, occ) {
 		if !slices.Contains(b.ix.Texts, e) {
 			b.ix.Texts = append(b.ix.Texts, e)
@@ -322,11 +379,11 @@ func (b *indexBuilder) quantity(name string, n node, occ int32) {
 			q.System, q.Unit = unit(high)
 		}
 		if hasLow || hasHigh {
-			b.ix.Quantities = append(b.ix.Quantities, q)
+			b.addQuantity(q)
 		}
 	case "Money":
 		if lo, hi, ok := amount(v); ok {
-			b.ix.Quantities = append(b.ix.Quantities, search.Quantity{Param: name, System: currencies, Unit: str(v, "currency"), Lo: lo, Hi: hi, Occ: occ})
+			b.addQuantity(search.Quantity{Param: name, System: currencies, Unit: str(v, "currency"), Lo: lo, Hi: hi, Occ: occ})
 		}
 	default:
 		lo, hi, ok := amount(v)
@@ -340,7 +397,7 @@ func (b *indexBuilder) quantity(name string, n node, occ int32) {
 			hi = math.Inf(1)
 		}
 		system, code := unit(v)
-		b.ix.Quantities = append(b.ix.Quantities, search.Quantity{Param: name, System: system, Unit: code, Lo: lo, Hi: hi, Occ: occ})
+		b.addQuantity(search.Quantity{Param: name, System: system, Unit: code, Lo: lo, Hi: hi, Occ: occ})
 	}
 }
 
@@ -363,24 +420,29 @@ func unit(v map[string]any) (system, code string) {
 	return "", str(v, "unit")
 }
 
-// reference keeps a literal reference the parameter may follow. References by
-// identifier alone and to contained resources point at no record.
-func (b *indexBuilder) reference(p *param, n node, occ int32) {
+// reference keeps a literal reference. One by identifier alone, and one to a
+// contained resource, point at no record; the identifier is kept beside.
+func (b *indexBuilder) reference(c *column, n node, occ int32) {
 	var lit string
 	switch v := n.v.(type) {
 	case string: // canonical, uri
-		b.addRef(search.Ref{Param: p.name, URL: v, Occ: occ})
+		if v != "" {
+			b.addRef(search.Ref{Param: c.name, URL: v, Occ: occ})
+		}
 		return
 	case map[string]any:
 		lit = str(v, "reference")
+		if id, ok := v["identifier"].(map[string]any); ok {
+			b.addToken(c.identifier, str(id, "system"), str(id, "value"), occ)
+		}
 	}
 	l, ok := ParseReference(lit)
 	switch {
 	case !ok:
 	case l.URL != "":
-		b.addRef(search.Ref{Param: p.name, URL: l.URL, Occ: occ})
-	case p.targets == nil || p.targets[l.Type]:
-		b.addRef(search.Ref{Param: p.name, Target: l.Key(), Occ: occ})
+		b.addRef(search.Ref{Param: c.name, URL: l.URL, Occ: occ})
+	default:
+		b.addRef(search.Ref{Param: c.name, Target: l.Key(), Occ: occ})
 	}
 }
 

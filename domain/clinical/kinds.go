@@ -34,16 +34,11 @@ func declare(d *definitions, t *typeDef) kind.Kind {
 		Help:  kind.T("FHIR R4 资源 "+t.name, "FHIR R4 resource "+t.name),
 		Place: kind.Place{Owner: "@creator", Subject: subjectPath(d, t)},
 	}
-	for _, p := range d.params[t.name] {
-		if !isIndexed(p) {
-			continue
-		}
-		to := d.targets[p.Targets]
-		if len(to) > len(d.resources)*9/10 {
-			to = nil // any type
-		}
-		k.Search = append(k.Search, kind.Param{Name: p.Code, Type: kind.ParamType(p.Type), Path: p.Expr, To: to, Title: paramTitles[p.Code]})
+	l, err := newLayout(d, t, nil)
+	if err != nil {
+		panic(err) // the definitions are part of the program; a test compiles them all
 	}
+	k.Search = l.params
 	k.Access = access(k.Place.Subject != "", aboutPatients[t.name])
 	if v, ok := views[t.name]; ok {
 		k.View, k.Fields = v.view, v.fields

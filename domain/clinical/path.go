@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"zhiwei/domain/clinical/internal/table"
-	"zhiwei/kernel/shape"
 )
 
 // This file compiles the FHIRPath expressions of search parameters: paths,
@@ -21,9 +20,12 @@ type node struct {
 	typ *typeDef
 }
 
-// expr evaluates over one input node and appends what it finds to out.
+// expr evaluates over one input node and appends what it finds to out. String
+// is its one spelling: expressions that look at the same elements in the same
+// way spell the same.
 type expr interface {
 	eval(in node, out []node) []node
+	String() string
 }
 
 // compile reads the expression for resources of type t. Branches of a union
@@ -318,11 +320,29 @@ func (p *pathParser) exists(t *typeDef, name string) bool {
 	return false
 }
 
+// dotted is a step of a path.
+func dotted(from expr, step string) string {
+	if s := from.String(); s != "" {
+		return s + "." + step
+	}
+	return step
+}
+
 type selfExpr struct{}
+
+func (selfExpr) String() string { return "" }
 
 func (selfExpr) eval(in node, out []node) []node { return append(out, in) }
 
 type unionExpr []expr
+
+func (u unionExpr) String() string {
+	parts := make([]string, len(u))
+	for i, e := range u {
+		parts[i] = e.String()
+	}
+	return "(" + strings.Join(parts, " | ") + ")"
+}
 
 func (u unionExpr) eval(in node, out []node) []node {
 	for _, e := range u {
@@ -337,6 +357,8 @@ type fieldExpr struct {
 	from expr
 	name string
 }
+
+func (e fieldExpr) String() string { return dotted(e.from, e.name) }
 
 func (e fieldExpr) eval(in node, out []node) []node {
 	if _, ok := e.from.(selfExpr); ok {
@@ -400,6 +422,8 @@ type ofTypeExpr struct {
 	name string
 }
 
+func (e ofTypeExpr) String() string { return dotted(e.left, "ofType("+e.name+")") }
+
 func (e ofTypeExpr) eval(in node, out []node) []node {
 	var buf [8]node
 	for _, n := range e.left.eval(in, buf[:0]) {
@@ -415,6 +439,8 @@ type indexExpr struct {
 	n    int
 }
 
+func (e indexExpr) String() string { return e.from.String() + "[" + strconv.Itoa(e.n) + "]" }
+
 func (e indexExpr) eval(in node, out []node) []node {
 	if all := e.from.eval(in, nil); e.n < len(all) {
 		out = append(out, all[e.n])
@@ -426,6 +452,8 @@ type whereExpr struct {
 	from expr
 	pred expr
 }
+
+func (e whereExpr) String() string { return dotted(e.from, "where("+e.pred.String()+")") }
 
 func (e whereExpr) eval(in node, out []node) []node {
 	var buf, hit [8]node
@@ -439,6 +467,8 @@ func (e whereExpr) eval(in node, out []node) []node {
 
 type chainExpr struct{ from, then expr }
 
+func (e chainExpr) String() string { return dotted(e.from, e.then.String()) }
+
 func (e chainExpr) eval(in node, out []node) []node {
 	var buf [8]node
 	for _, n := range e.from.eval(in, buf[:0]) {
@@ -450,6 +480,8 @@ func (e chainExpr) eval(in node, out []node) []node {
 // resolveExpr stands for the resource a Reference names. Only its type is
 // known here, which is all that search parameters ask of it.
 type resolveExpr struct{}
+
+func (resolveExpr) String() string { return "resolve()" }
 
 func (resolveExpr) eval(in node, out []node) []node {
 	m, ok := in.v.(map[string]any)
@@ -473,6 +505,8 @@ type isExpr struct {
 	name string
 }
 
+func (e isExpr) String() string { return e.left.String() + " is " + e.name }
+
 func (e isExpr) eval(in node, out []node) []node {
 	var buf [8]node
 	for _, n := range e.left.eval(in, buf[:0]) {
@@ -483,6 +517,8 @@ func (e isExpr) eval(in node, out []node) []node {
 
 type existsExpr struct{ from expr }
 
+func (e existsExpr) String() string { return dotted(e.from, "exists()") }
+
 func (e existsExpr) eval(in node, out []node) []node {
 	var buf [8]node
 	return append(out, node{v: len(e.from.eval(in, buf[:0])) > 0})
@@ -492,6 +528,14 @@ type equalExpr struct {
 	left expr
 	want any
 	not  bool
+}
+
+func (e equalExpr) String() string {
+	sign := " = "
+	if e.not {
+		sign = " != "
+	}
+	return e.left.String() + sign + fmt.Sprintf("%#v", e.want)
 }
 
 // eval gives nothing where the left side is empty, as FHIRPath does for = .
@@ -507,6 +551,8 @@ func (e equalExpr) eval(in node, out []node) []node {
 
 type andExpr struct{ left, right expr }
 
+func (e andExpr) String() string { return e.left.String() + " and " + e.right.String() }
+
 func (e andExpr) eval(in node, out []node) []node {
 	var buf [4]node
 	return append(out, node{v: truth(e.left.eval(in, buf[:0])) && truth(e.right.eval(in, buf[:0]))})
@@ -518,45 +564,6 @@ func truth(l []node) bool {
 	}
 	b, _ := l[0].v.(bool)
 	return b
-}
-
-// param is one search parameter compiled for one resource type.
-type param struct {
-	name    string
-	kind    string // type in the table: token, string …
-	targets map[string]bool
-	values  expr
-	parts   []param // of a composite, relative to each value
-}
-
-// compileParam makes p ready for resources of type t; ok is false where the
-// parameter looks at nothing of t.
-func compileParam(d *definitions, t *typeDef, p *table.Param) (out param, ok bool, err error) {
-	out = param{name: p.Code, kind: p.Type}
-	if p.Expr == "" {
-		return out, false, nil
-	}
-	if out.values, ok, err = compile(d, t, p.Expr); err != nil || !ok {
-		return out, false, err
-	}
-	if p.Targets > 0 {
-		out.targets = map[string]bool{}
-		for _, n := range d.targets[p.Targets] {
-			out.targets[n] = true
-		}
-	}
-	for i, c := range p.Parts {
-		def := d.param(t.name, c.Code)
-		if def == nil {
-			return out, false, fmt.Errorf("%s of %s: no parameter %q", p.Code, t.name, c.Code)
-		}
-		e, ok, err := compile(d, nil, c.Expr)
-		if err != nil || !ok {
-			return out, false, fmt.Errorf("%s of %s: part %q: %w", p.Code, t.name, c.Expr, err)
-		}
-		out.parts = append(out.parts, param{name: shape.PartName(p.Code, i), kind: def.Type, values: e})
-	}
-	return out, true, nil
 }
 
 // param finds a parameter of a resource type by its code; nil where there is
