@@ -36,7 +36,7 @@ func (k *Kernel) Follow(ctx context.Context, p *identity.Principal, after record
 		}
 		for i := range entries {
 			seq = entries[i].Seq
-			ok, err := k.maySee(ctx, p, entries[i].Key)
+			ok, err := k.MaySee(ctx, p, entries[i].Key)
 			if err != nil {
 				return err
 			}
@@ -62,8 +62,9 @@ func (k *Kernel) Follow(ctx context.Context, p *identity.Principal, after record
 	}
 }
 
-// maySee tells whether p may read the newest version of a record.
-func (k *Kernel) maySee(ctx context.Context, p *identity.Principal, key record.Key) (bool, error) {
+// MaySee tells whether p may read the newest version of a record, deleted or
+// not: what a follower of the feed is told of. It discloses nothing.
+func (k *Kernel) MaySee(ctx context.Context, p *identity.Principal, key record.Key) (bool, error) {
 	pred := k.rules.Predicate(p, key.Kind, "read")
 	if pred.All || pred.None() {
 		return pred.All, nil

@@ -74,6 +74,32 @@ func (s *People) userPrincipal(ctx context.Context, id string) (p *identity.Prin
 	return p, c.OneTime, lasting, nil
 }
 
+// Of gives the principal behind an id ("user/anna", "token/7f…") as it stands
+// now, for what is done in somebody's name while they are away, such as telling
+// a subscriber. Unauthenticated where the user is gone or disabled, or the token
+// gone, revoked or expired.
+func (s *People) Of(ctx context.Context, id string) (*identity.Principal, error) {
+	if root := identity.Root(); id == root.ID {
+		return root, nil
+	}
+	key, ok := record.ParseKey(id)
+	switch {
+	case ok && key.Kind == userName:
+		p, _, _, err := s.userPrincipal(ctx, key.ID)
+		return p, err
+	case ok && key.Kind == tokenName:
+		e, err := s.openToken(ctx, key.ID, nil)
+		if err != nil {
+			return nil, err
+		}
+		if !e.holds(s.clock.Now()) {
+			return nil, noToken()
+		}
+		return e.principal, nil
+	}
+	return nil, notSignedIn()
+}
+
 // roles are a user's own, those of the groups he is in, and all that these
 // include. An administrator has his office alone: neither groups nor includes
 // add to it.

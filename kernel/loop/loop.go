@@ -249,7 +249,7 @@ func (r *Runner) feed(ctx context.Context, st *running) {
 				r.log.Warn("loop cursor", "loop", st.loop.Name, "err", err)
 			}
 		}
-		pause(ctx, clk, backoff(failed))
+		pause(ctx, clk, Backoff(failed))
 	}
 }
 
@@ -391,9 +391,10 @@ func (r *Runner) look(ctx context.Context, st *running, h *Handle, key record.Ke
 	return st.loop.Look(ctx, h, key)
 }
 
-// backoff doubles from half a second to five minutes, with jitter of ±25 % so
-// that many failures do not come back at once.
-func backoff(failures int) time.Duration {
+// Backoff is how long to wait after so many failures in a row: doubling from
+// half a second to five minutes, with jitter of ±25 % so that many failures do
+// not come back at once.
+func Backoff(failures int) time.Duration {
 	d := backoffMin << min(max(failures-1, 0), 20)
 	if d > backoffMax || d <= 0 {
 		d = backoffMax

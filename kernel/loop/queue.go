@@ -180,7 +180,7 @@ func (q *queue) failed(key record.Key) int {
 	it := q.items[key]
 	it.busy, it.again = false, false
 	it.failures++
-	q.schedule(it, q.clock.Now().Add(backoff(it.failures)))
+	q.schedule(it, q.clock.Now().Add(Backoff(it.failures)))
 	return it.failures
 }
 

@@ -165,9 +165,9 @@ func (e *Ref) is(v Value) bool {
 }
 
 // among tells whether a reference points to a record of one of the kinds; none
-// limits nothing.
+// limits nothing, and an address outside is not limited.
 func among(kinds []string, e *Ref) bool {
-	return len(kinds) == 0 || e.URL == "" && slices.Contains(kinds, e.Target.Kind)
+	return len(kinds) == 0 || e.URL != "" || slices.Contains(kinds, e.Target.Kind)
 }
 
 // compare is FHIR R4 §3.1.1.4.5 over the record's interval [lo, hi] and the
