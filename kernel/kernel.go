@@ -82,6 +82,7 @@ func Open(ctx context.Context, o Options) (*Kernel, error) {
 		stop()
 		return nil, err
 	}
+	k.registry.attach(k)
 	if len(stale) > 0 {
 		k.wait.Go(func() { k.reindex(background, stale) })
 	}

@@ -3,6 +3,7 @@ package kernel
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -37,6 +38,12 @@ type Validator interface {
 	// Validate checks a document that Parse gave, before its transaction. Invalid
 	// with the failing path.
 	Validate(ctx context.Context, k *kind.Kind, doc map[string]any) error
+}
+
+// Attacher is a Format that judges documents by records of its kernel, such as
+// profiles. Attach is called once, when the kernel is open; it must not write.
+type Attacher interface {
+	Attach(k *Kernel)
 }
 
 // Registry collects what is declared. Declare everything before Open.
@@ -152,6 +159,18 @@ func (r *Registry) Format(name string, f Format) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.formats[name] = f
+}
+
+// attach gives the formats their kernel.
+func (r *Registry) attach(k *Kernel) {
+	r.mu.RLock()
+	formats := maps.Clone(r.formats)
+	r.mu.RUnlock()
+	for _, f := range formats {
+		if a, ok := f.(Attacher); ok {
+			a.Attach(k)
+		}
+	}
 }
 
 // Relation declares what "treating" means. There is one in a house.
