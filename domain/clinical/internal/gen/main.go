@@ -49,6 +49,7 @@ type element struct {
 	Path             string
 	Min              int
 	Max              string
+	IsSummary        bool
 	Type             []elementType
 	ContentReference string
 	Binding          *binding
@@ -253,7 +254,7 @@ func (g *generator) structure(d *definition) error {
 }
 
 func (g *generator) props(d *definition, e element, name string) ([]table.Prop, error) {
-	p := table.Prop{Name: name, Min: e.Min, Many: e.Max != "1"}
+	p := table.Prop{Name: name, Min: e.Min, Many: e.Max != "1", Summary: e.IsSummary}
 	if e.ContentReference != "" {
 		_, path, _ := strings.Cut(e.ContentReference, "#")
 		i, ok := g.index[path]

@@ -43,8 +43,9 @@ type Prop struct {
 	Type    int    // index into Table.Types; -1: any resource
 	Min     int
 	Many    bool
-	Codes   int // index into Table.Codes
-	Targets int // index into Table.Targets, for Reference and canonical
+	Summary bool // stands in a summary of the resource (ElementDefinition.isSummary)
+	Codes   int  // index into Table.Codes
+	Targets int  // index into Table.Targets, for Reference and canonical
 }
 
 // Param is one search parameter.
@@ -76,9 +77,12 @@ func Encode(t *Table) ([]byte, error) {
 			e.str(p.Name)
 			e.str(p.Choice)
 			e.num(p.Type + 1)
-			flags := p.Min << 1
+			flags := p.Min << 2
 			if p.Many {
 				flags |= 1
+			}
+			if p.Summary {
+				flags |= 2
 			}
 			e.num(flags)
 			e.num(p.Codes)
@@ -185,7 +189,7 @@ func Decode(b []byte) (t *Table, err error) {
 			p.Name, p.Choice = d.str(), d.str()
 			p.Type = d.num() - 1
 			flags := d.num()
-			p.Min, p.Many = flags>>1, flags&1 == 1
+			p.Min, p.Many, p.Summary = flags>>2, flags&1 != 0, flags&2 != 0
 			p.Codes, p.Targets = d.num(), d.num()
 		}
 	}
