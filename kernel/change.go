@@ -168,6 +168,9 @@ func (k *Kernel) Transact(ctx context.Context, p *identity.Principal, prio store
 		if err == nil {
 			err = t.checkRefs()
 		}
+		if e := k.noteOpened(ctx, t); err == nil && e != nil {
+			err = e
+		}
 		e := k.auditEntry(ctx, p, t.about)
 		if err != nil {
 			e.Outcome, e.Detail = outcome(err), errs.Sentence(err, "zh")
@@ -261,6 +264,9 @@ func (k *Kernel) write(ctx context.Context, p *identity.Principal, prio store.Pr
 		if err := mask(&out[i], masked(p, prepared[i].kind)); err != nil {
 			return nil, err
 		}
+		if err := conceal(p, prepared[i].kind, &out[i]); err != nil {
+			return nil, err
+		}
 	}
 	return out, nil
 }
@@ -304,7 +310,10 @@ func (t *Txn) Get(key record.Key) (record.Record, error) {
 		return record.Record{}, gone(key)
 	}
 	decl := t.k.registry.Find(key.Kind)
-	return r, mask(&r, masked(t.p, decl))
+	if err := mask(&r, masked(t.p, decl)); err != nil {
+		return record.Record{}, err
+	}
+	return r, conceal(t.p, decl, &r)
 }
 
 // Search searches as the principal may.

@@ -24,6 +24,9 @@ func patient(r *record.Record) string {
 
 func (k *Kernel) disclose(ctx context.Context, p *identity.Principal, records []record.Record) error {
 	trail := audit.TrailOf(ctx)
+	if err := k.markOpened(k.find(ctx), p, trail, records); err != nil {
+		return err
+	}
 	var hidden map[string][]string
 	for i := range records {
 		r := &records[i]
@@ -42,6 +45,9 @@ func (k *Kernel) disclose(ctx context.Context, p *identity.Principal, records []
 			hidden[r.Kind] = fields
 		}
 		if err := mask(r, fields); err != nil {
+			return err
+		}
+		if err := conceal(p, k.registry.Find(r.Kind), r); err != nil {
 			return err
 		}
 	}

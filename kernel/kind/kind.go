@@ -28,8 +28,9 @@ type Kind struct {
 
 	Fields    []Field    `json:"fields,omitempty"`
 	Search    []Param    `json:"search,omitempty"`
-	Access    []Grant    `json:"access,omitempty"` // deny by default
-	Hide      []Hidden   `json:"hide,omitempty"`   // field-level permissions
+	Access    []Grant    `json:"access,omitempty"`  // deny by default
+	Hide      []Hidden   `json:"hide,omitempty"`    // field-level permissions
+	Private   []Private  `json:"private,omitempty"` // what a record's owner alone sees
 	Place     Place      `json:"place,omitzero"`
 	Lifecycle *Lifecycle `json:"lifecycle,omitempty"`
 	Retain    Retention  `json:"retain,omitzero"`
@@ -117,6 +118,9 @@ type Param struct {
 	Over []string `json:"over,omitempty"`
 	// Only limits a reference to records of To where Over also holds others.
 	Only bool `json:"only,omitempty"`
+	// Bare says that the values are codes whose system follows from where they
+	// stand, so that they are kept without one.
+	Bare bool `json:"bare,omitempty"`
 }
 
 // Grant allows a role something. What no grant allows is denied.
@@ -144,6 +148,16 @@ const (
 type Hidden struct {
 	Field  string   `json:"field"`  // top-level property
 	Except []string `json:"except"` // roles that see it
+}
+
+// Private keeps a part of a record for its owner (Place.Owner), such as the
+// secret with which a message is sent for him. Others read the record without
+// it, and lose it where they write the record back: what they cannot see they
+// must not be able to send elsewhere. It must not be looked at by any search
+// parameter.
+type Private struct {
+	Path   string   `json:"path"`             // "channel.header"
+	Except []string `json:"except,omitempty"` // roles that see it too
 }
 
 // Place says where in the data a record's placement is found; paths as in
