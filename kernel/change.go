@@ -168,8 +168,8 @@ func (k *Kernel) Transact(ctx context.Context, p *identity.Principal, prio store
 		if err == nil {
 			err = t.checkRefs()
 		}
-		if e := k.noteOpened(ctx, t); err == nil && e != nil {
-			err = e
+		if err == nil {
+			err = k.noteOpened(ctx, t)
 		}
 		e := k.auditEntry(ctx, p, t.about)
 		if err != nil {

@@ -99,6 +99,13 @@ func (k *Kernel) denies(find finder, d *access.Denied, person record.Key) (bool,
 }
 
 func treats(find finder, t *access.Treating, subject record.Key) (bool, error) {
+	where := append(held(t), search.Clause{Param: t.Subject, Any: []search.Value{{Ref: subject}}})
+	page, err := find(search.Query{Kind: t.Kind, Limit: 1, Where: where})
+	return len(page.Records) > 0, err
+}
+
+// held asks for the relations of the members that are active.
+func held(t *access.Treating) []search.Clause {
 	member := search.Clause{Param: t.Member}
 	for _, m := range t.Members {
 		member.Any = append(member.Any, search.Value{Ref: m})
@@ -107,13 +114,12 @@ func treats(find finder, t *access.Treating, subject record.Key) (bool, error) {
 	for _, s := range t.States {
 		states.Any = append(states.Any, search.Value{AnySystem: true, Code: s})
 	}
-	where := []search.Clause{{Param: t.Subject, Any: []search.Value{{Ref: subject}}}, member, states}
+	where := []search.Clause{member, states}
 	if t.Until != "" {
 		at := search.Millis(t.At)
 		where = append(where, search.Clause{Param: t.Until, Any: []search.Value{{Compare: search.Gt, Lo: at, Hi: at + 1}}})
 	}
-	page, err := find(search.Query{Kind: t.Kind, Limit: 1, Where: where})
-	return len(page.Records) > 0, err
+	return where
 }
 
 // placement takes a record's place from its data by the declared paths, and from

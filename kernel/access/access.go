@@ -4,6 +4,7 @@
 package access
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -175,6 +176,9 @@ func (r *Rules) treating(rel *kind.Relation, p *identity.Principal) *Treating {
 	return &Treating{Relation: *rel, Members: members(p), At: r.now()}
 }
 
+// Opening asks for the persons whose records p holds open by breaking the glass.
+func (r *Rules) Opening(p *identity.Principal) *Treating { return r.treating(&r.Privacy.Opening, p) }
+
 func (r *Rules) now() time.Time {
 	if r.Now == nil {
 		return time.Time{}
@@ -195,7 +199,11 @@ func (r *Rules) veiled(p *identity.Principal, condition string) []string {
 
 // denied is what persons may have refused p of a kind; nil where they cannot.
 func (r *Rules) denied(p *identity.Principal, k *kind.Kind) *Denied {
-	if r.Privacy.Denial.Kind == "" || k.Name == r.Privacy.Denial.Kind || !personal(k) {
+	switch k.Name {
+	case r.Privacy.Denial.Kind, r.Privacy.Opening.Kind: // what says who may see must be seen
+		return nil
+	}
+	if r.Privacy.Denial.Kind == "" || !personal(k) {
 		return nil
 	}
 	d := &Denied{Denial: r.Privacy.Denial, At: r.now()}
@@ -210,10 +218,7 @@ func (r *Rules) denied(p *identity.Principal, k *kind.Kind) *Denied {
 	for _, dept := range p.Depts {
 		who = append(who, "department/"+dept)
 	}
-	purposes := []string{kind.Whatever}
-	if p.Purpose != "" {
-		purposes = append(purposes, p.Purpose)
-	}
+	purposes := []string{kind.Whatever, cmp.Or(p.Purpose, Treatment)}
 	for _, w := range who {
 		for _, of := range []string{kind.Whatever, k.Name} {
 			for _, purpose := range purposes {
@@ -223,6 +228,9 @@ func (r *Rules) denied(p *identity.Principal, k *kind.Kind) *Denied {
 	}
 	return d
 }
+
+// Treatment is the purpose of use of whoever states none: HL7 v3 ActReason.
+const Treatment = "TREAT"
 
 // personal tells whether records of the kind belong to persons.
 func personal(k *kind.Kind) bool { return k.Place.Subject != "" || len(k.Place.Compartment.Params) > 0 }

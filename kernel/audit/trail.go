@@ -24,6 +24,34 @@ type Trail struct {
 	records  int
 	written  bool
 	detail   string
+	opened   bool // something was read or written by breaking the glass
+	reason   string
+}
+
+// BreakGlass is the purpose of use of what is done by breaking the glass: HL7 v3
+// ActReason BTG.
+const BreakGlass = "BTG"
+
+// Opened notes that the request touches records of a person that were opened in
+// an emergency, for the reason given then.
+func (t *Trail) Opened(reason string) {
+	if t == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.opened, t.reason = true, reason
+}
+
+// opening puts the purpose and the reason of an opening into an entry.
+func (t *Trail) opening(e *Entry) {
+	if !t.opened {
+		return
+	}
+	e.Purpose = BreakGlass
+	if e.Reason == "" {
+		e.Reason = t.reason
+	}
 }
 
 // Name says what is being asked: the action ("read", "search", "sign-in") and
@@ -131,6 +159,7 @@ func (t *Trail) Close(e *Entry) {
 	if t.patient != "" && !t.patients {
 		e.Patient = t.patient
 	}
+	t.opening(e)
 	switch {
 	case t.detail != "":
 		e.Detail = t.detail
@@ -150,6 +179,7 @@ func (t *Trail) Fill(e *Entry) {
 	if t.action != "" && !t.guessed {
 		e.Action, e.Subject = t.action, t.subject
 	}
+	t.opening(e)
 }
 
 type trailKey struct{}

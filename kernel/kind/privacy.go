@@ -16,6 +16,10 @@ type Privacy struct {
 	// Opening is the relation of those who broke the glass: while it lasts it
 	// counts as treating, and no Denial stands against it. Empty Kind: nobody can.
 	Opening Relation
+	// Opener is the role of those who may break it. What they read and write of a
+	// person they opened stands in the audit with the purpose BTG and the text of
+	// the opening's field Reason.
+	Opener string
 	// Denial is how persons refuse. Empty Kind: nobody refuses anything.
 	Denial Denial
 	// Labels are the codes of Place.Label that not every grant shows, the
