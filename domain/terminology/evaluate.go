@@ -28,18 +28,20 @@ type holding interface {
 	definition(c *Concept) string
 	// each calls f for the concepts of a selection until it says false.
 	each(ctx context.Context, s selection, f func(*Concept) (bool, error)) error
-	// count tells how many concepts each would give; -1 where only counting tells.
-	count(ctx context.Context, s selection) (int, error)
+	// count tells how many concepts each would give; -1 where only reading them
+	// tells.
+	count(s selection) int
 }
 
 // selection narrows a system down to what its holding can find by itself.
 type selection struct {
-	text     string // words, pinyin or initials of a display, or the start of a code
-	under    string // only this code and what stands below it
-	below    bool   // not the code under itself
-	parent   string // only what stands directly below it
-	active   bool   // no inactive concepts
-	property Property
+	text     string   // words, pinyin or initials of a display, or the start of a code
+	under    string   // only this code and what stands below it
+	below    bool     // not the code under itself
+	parent   string   // only what stands directly below it
+	top      bool     // only what nothing stands above
+	active   bool     // no inactive concepts
+	property Property // only what has it; Code empty: any
 }
 
 // library is what can be evaluated over: the embedded content, or that of a
@@ -66,7 +68,17 @@ const (
 type evaluation struct {
 	lib    library
 	looked int
+	strict bool // what is not here is an error
 	open   bool // something that the value set takes is not here
+}
+
+// lacks notes that something is not here, or gives the error that says so.
+func (e *evaluation) lacks(err error) error {
+	if e.strict {
+		return err
+	}
+	e.open = true
+	return nil
 }
 
 // named finds a value set by its canonical; nil where there is none. Those
@@ -268,8 +280,7 @@ func (e *evaluation) walkInclude(ctx context.Context, in *content.Include, s sel
 			return err
 		}
 		if first == nil {
-			e.open = true
-			return nil
+			return e.lacks(noValueSet(rest[0]))
 		}
 		return e.walk(ctx, first, s, depth+1, e.alsoIn(ctx, rest[1:], depth, f))
 	}
@@ -282,8 +293,7 @@ func (e *evaluation) walkInclude(ctx context.Context, in *content.Include, s sel
 		return e.walkList(ctx, in, held, s, f)
 	}
 	if len(held) == 0 {
-		e.open = true
-		return nil
+		return e.lacks(noSystem(in.System))
 	}
 	conditions, err := compile(in)
 	if err != nil {

@@ -154,6 +154,8 @@ func narrow(s *selection, filters []content.Filter) {
 			s.under, s.below = f.Value, true
 		case f.Op == "=" && f.Property == "parent" && s.parent == "":
 			s.parent = f.Value
+		case f.Op == "exists" && f.Property == "parent" && f.Value == "false":
+			s.top = true
 		case f.Op == "=" && !slices.Contains(everyConcept, f.Property) && s.property.Code == "":
 			s.property = Property{Code: f.Property, Value: f.Value}
 		}

@@ -66,6 +66,8 @@ func (m inMemory) selects(s selection, query string, i int) bool {
 		return false
 	case query != "" && !m.Folded(i).Has(query):
 		return false
+	case s.top && len(c.Parents) > 0:
+		return false
 	case s.parent != "" && !slices.Contains(c.Parents, s.parent):
 		return false
 	case s.under != "" && (s.below && c.Code == s.under || !m.IsA(c.Code, s.under)):
@@ -74,4 +76,4 @@ func (m inMemory) selects(s selection, query string, i int) bool {
 	return true
 }
 
-func (m inMemory) count(context.Context, selection) (int, error) { return -1, nil }
+func (m inMemory) count(selection) int { return -1 }

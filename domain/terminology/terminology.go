@@ -35,11 +35,10 @@ type (
 
 // Found is a concept with the system it stands in.
 type Found struct {
-	System     string
-	Version    string // of the system; empty: it has none
-	Concept    *Concept
-	Display    string // what the value set calls it, else the concept's own display
-	Definition string // only where asked for
+	System  string
+	Version string // of the system; empty: it has none
+	Concept *Concept
+	Display string // what the value set calls it, else the concept's own display
 
 	held holding
 }

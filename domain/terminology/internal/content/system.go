@@ -183,3 +183,10 @@ func (c *Concept) Property(code string) (p Property, ok bool) {
 	}
 	return Property{}, false
 }
+
+// defines is the use of a designation that is a definition in another language
+// and no name.
+const defines = "definition"
+
+// Names tells whether a designation is a name of the concept.
+func (d Designation) Names() bool { return d.Use.Code != defines }

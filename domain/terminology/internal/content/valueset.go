@@ -96,3 +96,47 @@ type Unmapped struct {
 	Display string
 	URL     string
 }
+
+// Compose is what the value set takes and leaves out, as FHIR writes it.
+func (v *ValueSet) Compose() any {
+	out := map[string]any{}
+	if v.Inactive != nil {
+		out["inactive"] = *v.Inactive
+	}
+	for name, list := range map[string][]Include{"include": v.Include, "exclude": v.Exclude} {
+		var parts []any
+		for _, in := range list {
+			part := map[string]any{}
+			for key, value := range map[string]string{"system": in.System, "version": in.Version} {
+				if value != "" {
+					part[key] = value
+				}
+			}
+			var concepts, filters []any
+			for _, c := range in.Concepts {
+				one := map[string]any{"code": c.Code}
+				if c.Display != "" {
+					one["display"] = c.Display
+				}
+				concepts = append(concepts, one)
+			}
+			for _, f := range in.Filters {
+				filters = append(filters, map[string]any{"property": f.Property, "op": f.Op, "value": f.Value})
+			}
+			if concepts != nil {
+				part["concept"] = concepts
+			}
+			if filters != nil {
+				part["filter"] = filters
+			}
+			if in.ValueSets != nil {
+				part["valueSet"] = in.ValueSets
+			}
+			parts = append(parts, part)
+		}
+		if parts != nil {
+			out[name] = parts
+		}
+	}
+	return out
+}
