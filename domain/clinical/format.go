@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"zhiwei/kernel/kind"
@@ -16,12 +17,15 @@ const FormatName = "fhir-r4"
 
 // Format reads, checks, indexes and writes FHIR R4 resources as JSON. It is
 // safe for concurrent use.
-type Format struct{ extract *extractor }
+type Format struct {
+	extract   *extractor
+	validator atomic.Pointer[Validator] // of what is written
+}
 
 // NewFormat makes a Format; times without a zone are taken in local, the zone
 // of the site.
 func NewFormat(local *time.Location) *Format {
-	return &Format{&extractor{def: r4(), local: local, layouts: map[string]*layout{}}}
+	return &Format{extract: &extractor{def: r4(), local: local, layouts: map[string]*layout{}}}
 }
 
 // Parse checks raw against the definition of the kind's resource type. The

@@ -1,0 +1,46 @@
+package clinical
+
+import (
+	"context"
+	"sync"
+
+	"zhiwei/domain/terminology"
+	"zhiwei/kernel"
+	"zhiwei/kernel/kind"
+)
+
+var (
+	_ kernel.Format    = (*Format)(nil)
+	_ kernel.Validator = (*Format)(nil)
+	_ kernel.Attacher  = (*Format)(nil)
+)
+
+// Attach lets what is written be checked against the profiles that k holds.
+// Until then R4's own rules are checked. It implements kernel.Attacher.
+func (f *Format) Attach(k *kernel.Kernel) {
+	f.validator.Store(NewValidator(ValidatorOptions{
+		Contains: terminology.Standard().Contains, Profiles: NewProfiles(k).Find, Now: k.Clock().Now,
+	}))
+}
+
+// plain checks R4's own rules and asks no store.
+var plain = sync.OnceValue(func() *Validator {
+	return NewValidator(ValidatorOptions{Contains: terminology.Standard().Contains})
+})
+
+// Validate refuses a document that breaks the rules of R4 or of a profile its
+// meta names and that is loaded: Invalid, a *Rejection with every issue. It
+// implements kernel.Validator.
+func (f *Format) Validate(_ context.Context, k *kind.Kind, doc map[string]any) error {
+	v := f.validator.Load()
+	if v == nil {
+		v = plain()
+	}
+	return reject("write", k.Name, v.Check(k.Name, doc), true)
+}
+
+// Check refuses a document that a verb changed and that now breaks a rule of R4.
+// It runs inside a transaction and looks up no profiles there.
+func (f *Format) Check(k *kind.Kind, doc map[string]any) error {
+	return reject("write", k.Name, plain().Check(k.Name, doc), true)
+}
