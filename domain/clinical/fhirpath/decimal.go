@@ -270,10 +270,3 @@ func decimalFromFloat(f float64) *decimal {
 	}
 	return d.trim(1)
 }
-
-// digits counts the digits of d, as precision() does: those before and after
-// the point, zeros in front of them left out.
-func (d *decimal) digits() int {
-	s := strings.TrimLeft(strings.ReplaceAll(strings.TrimPrefix(d.String(), "-"), ".", ""), "0")
-	return max(len(s), 1)
-}

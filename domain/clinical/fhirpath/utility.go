@@ -144,7 +144,7 @@ var utilities = map[string]*function{
 		switch {
 		case isNumber(v.kind):
 			d, _ := v.decimal()
-			n = d.digits()
+			n = d.scale
 		case isMoment(v.kind):
 			n = v.raw.(*temporal).precisionDigits()
 		default:
@@ -259,7 +259,7 @@ func sortKey(n node) node {
 func (n *keyNode) eval(r *run) *Error { return n.of.eval(r) }
 
 // sort pushes the items in the order of their keys, of themselves without any.
-// Items without a key come first.
+// Items without a key come first either way.
 func (r *run) sort(c *callNode, in Collection) *Error {
 	type row struct {
 		item Value
@@ -292,7 +292,9 @@ func (r *run) sort(c *callNode, in Collection) *Error {
 			x, y := a.keys[j], b.keys[j]
 			c := 0
 			if x.None() || y.None() {
-				c = cmp.Compare(presence(x), presence(y))
+				if c := cmp.Compare(presence(x), presence(y)); c != 0 {
+					return c
+				}
 			} else if o, _, e := order(x, y); e != nil {
 				err = e
 			} else {
