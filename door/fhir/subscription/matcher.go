@@ -1,0 +1,660 @@
+package subscription
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"zhiwei/kernel"
+	"zhiwei/kernel/errs"
+	"zhiwei/kernel/identity"
+	"zhiwei/kernel/record"
+	"zhiwei/kernel/search"
+)
+
+// The operations that can be events.
+const (
+	opCreate = "create"
+	opUpdate = "update"
+	opDelete = "delete"
+)
+
+// cursorName is the registered cursor of the feed up to which all is numbered;
+// hookCursor names that of one rest-hook, up to which all is delivered.
+const cursorName = "app/" + Name
+
+func hookCursor(id string) string { return Name + "/" + id }
+
+// How often cursors are made durable, and how long a principal is taken for
+// what it was: a token may expire without a word in the feed.
+const (
+	saveEvery   = time.Second
+	knowFor     = 30 * time.Second
+	recentKept  = 256 // events a line holds in memory for its courier
+	atOnce      = 100 // logs written in one transaction
+	editorKey   = "editor"
+	pagesOfLoad = 1000
+)
+
+// line is one subscription under way.
+type line struct {
+	id    string
+	def   atomic.Pointer[definition]
+	wrong atomic.Pointer[error] // why it cannot be served as it stands; nil: it can
+
+	// Of the matcher alone.
+	log   page // the newest page, as committed
+	fresh []event
+	dirty bool // a page is to be written even without events
+	stamp int64
+
+	mu     sync.Mutex
+	last   int64   // number of the newest event
+	recent []event // the newest ones, ascending
+	wake   chan struct{}
+
+	end func() // stops its courier and waits for it
+}
+
+// signal wakes the courier.
+func (l *line) signal() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// fail says why the line cannot be served; nil that it can.
+func (l *line) fail(err error) {
+	if err == nil {
+		l.wrong.Store(nil)
+	} else {
+		l.wrong.Store(&err)
+	}
+	l.signal()
+}
+
+// publish tells the courier of committed events.
+func (l *line) publish(events []event, last int64) {
+	l.mu.Lock()
+	l.last = last
+	l.recent = append(l.recent, events...)
+	if n := len(l.recent) - recentKept; n > 0 {
+		l.recent = slices.Delete(l.recent, 0, n)
+	}
+	l.mu.Unlock()
+	l.signal()
+}
+
+// after gives up to limit events after a number, where they are in memory, and
+// the number of the newest.
+func (l *line) after(n int64, limit int) (list []event, last int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.recent) > 0 && l.recent[0].N <= n+1 {
+		for _, e := range l.recent {
+			if e.N > n && len(list) < limit {
+				list = append(list, e)
+			}
+		}
+	}
+	return list, l.last
+}
+
+// matcher gives numbers to events, from the feed. It is of one goroutine, and of
+// one term of the lease: what it holds in memory is dropped with it.
+type matcher struct {
+	*Module
+	lines map[string]*line
+	table *table // nil: to be built
+	seq   int64  // of the feed, dealt with
+	saved int64
+	at    time.Time // of saved
+	stamp int64
+
+	known   map[string]principal // by id
+	knownAt time.Time
+}
+
+type principal struct {
+	p   *identity.Principal
+	err error
+}
+
+// term follows the feed until ctx ends, the store fails or another process has
+// taken over.
+func (m *Module) term(ctx context.Context) error {
+	x := &matcher{Module: m, lines: map[string]*line{}, known: map[string]principal{}}
+	defer func() {
+		for _, l := range x.lines {
+			l.end()
+		}
+	}()
+	from, err := x.load(ctx)
+	if err != nil {
+		return err
+	}
+	err = m.kernel.Follow(ctx, m.self, from, func(e record.Entry) error { return x.see(ctx, &e) }, func(record.Position) error { return x.settle(ctx) })
+	if errors.Is(err, context.Canceled) { // a clean stop: nothing is looked at twice afterwards
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+		defer cancel()
+		if x.seq > x.saved {
+			if err := m.kernel.Store().SetCursor(last, cursorName, x.seq); err != nil {
+				m.log.Debug("cursor", "err", err)
+			}
+		}
+	}
+	return err
+}
+
+// load takes up the work where the last term left it, and tells the position to
+// follow the feed from.
+func (x *matcher) load(ctx context.Context) (record.Position, error) {
+	st := x.kernel.Store()
+	cursors, err := st.Cursors(ctx)
+	if err != nil {
+		return record.Position{}, err
+	}
+	head, err := st.Position(ctx)
+	if err != nil {
+		return record.Position{}, err
+	}
+	from := head
+	cur, resumed := cursors[cursorName]
+	if from.Seq = cur.Seq; !resumed {
+		from.Seq = head.Seq
+		if err := st.SetCursor(ctx, cursorName, from.Seq); err != nil {
+			return from, err
+		}
+	}
+	cut := false
+	if _, err := st.Feed(ctx, from.Seq, 1); err != nil {
+		if !errs.Is(err, errs.Conflict) && !errs.Is(err, errs.Unavailable) || ctx.Err() != nil {
+			return from, err
+		}
+		// What lies between was trimmed, or belongs to another life of the data.
+		cut, from.Seq = true, head.Seq
+	}
+	x.seq, x.saved, x.at = from.Seq, cur.Seq, x.clock.Now()
+	logs := map[string]page{}
+	err = x.all(ctx, LogKind, func(r *record.Record) error {
+		p, err := readPage(r)
+		logs[r.ID] = p
+		return err
+	})
+	if err != nil {
+		return from, err
+	}
+	err = x.all(ctx, Kind, func(r *record.Record) error {
+		p, there := logs[r.ID]
+		if !there && resumed && !cut {
+			return nil // its first entry is still to come in the feed
+		}
+		delivered := cursors[hookCursor(r.ID)].Seq
+		l := x.begin(ctx, r, p, delivered, delivered)
+		if !there {
+			l.log.Through, l.dirty = from.Seq, true
+		}
+		if cut && there && l.def.Load().live() {
+			// Something may have been missed, and nobody can tell what: one number
+			// without a focus says so.
+			l.fresh = append(l.fresh, event{N: p.Last + 1, Seq: head.Seq, At: x.clock.Now().UTC()})
+		}
+		return nil
+	})
+	if err != nil {
+		return from, err
+	}
+	return from, x.settle(ctx)
+}
+
+// all reads every live record of a kind.
+func (x *matcher) all(ctx context.Context, kindName string, f func(*record.Record) error) error {
+	q := search.Query{Kind: kindName, Limit: pagesOfLoad}
+	for {
+		page, err := x.kernel.Store().Search(ctx, x.kernel.View(x.self), q)
+		if err != nil {
+			return err
+		}
+		for i := range page.Records {
+			if err := f(&page.Records[i]); err != nil {
+				return err
+			}
+		}
+		if q.After = page.Next; q.After == "" {
+			return nil
+		}
+	}
+}
+
+// begin makes a line and its courier. delivered is the position in the feed up to
+// which the courier has delivered, saved what of that is durable.
+func (x *matcher) begin(ctx context.Context, r *record.Record, p page, delivered, saved int64) *line {
+	l := &line{id: r.ID, log: p, last: p.Last, wake: make(chan struct{}, 1)}
+	def, err := x.define(r)
+	l.def.Store(def)
+	l.fail(err)
+	x.lines[r.ID], x.table = l, nil
+	going, cancel := context.WithCancel(ctx)
+	c := &courier{Module: x.Module, line: l, events: eventLog{x.kernel, r.ID}, seq: delivered, saved: saved}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		c.run(going)
+	}()
+	l.end = func() {
+		cancel()
+		<-done
+	}
+	return l
+}
+
+// see deals with one entry of the feed.
+func (x *matcher) see(ctx context.Context, e *record.Entry) error {
+	x.seq = e.Seq
+	switch e.Kind {
+	case LogKind:
+		return nil
+	case Kind:
+		if err := x.changed(ctx, e); err != nil {
+			return err
+		}
+	case "Basic":
+		if err := x.topicsChanged(ctx); err != nil {
+			return err
+		}
+	case "user", "token", "role", "group", "credential":
+		clear(x.known)
+	}
+	if x.table == nil {
+		x.table = newTable(x.kernel.Registry())
+		for _, l := range x.lines {
+			if l.wrong.Load() == nil && l.def.Load().live() {
+				x.table.put(l)
+			}
+		}
+	}
+	if !x.table.concerns(e.Kind) {
+		return nil
+	}
+	return x.match(ctx, e)
+}
+
+// changed takes up a Subscription that was written.
+func (x *matcher) changed(ctx context.Context, e *record.Entry) error {
+	r, err := x.kernel.Store().Get(ctx, x.kernel.View(x.self), e.Key)
+	if errs.Is(err, errs.NotFound) {
+		return nil // purged
+	}
+	if err != nil {
+		return err
+	}
+	l := x.lines[e.ID]
+	if r.Deleted {
+		if l != nil {
+			l.end()
+			delete(x.lines, e.ID)
+			x.table = nil
+			return x.kernel.Store().DropCursor(ctx, hookCursor(e.ID))
+		}
+		return nil
+	}
+	if l == nil {
+		p, _, err := eventLog{x.kernel, e.ID}.newest(ctx)
+		if err != nil {
+			return err
+		}
+		l = x.begin(ctx, &r, p, e.Seq, 0)
+		l.log.Through, l.dirty = max(p.Through, e.Seq), true
+		return nil
+	}
+	was := l.def.Load()
+	def, err := x.define(&r)
+	if was.status == off && def.status != off { // what was written while it was off is not told
+		l.log.Through, l.dirty = max(l.log.Through, e.Seq), true
+	}
+	l.def.Store(def)
+	l.fail(err)
+	x.table = nil
+	return nil
+}
+
+// topicsChanged reads the topics anew, and all that subscribe to them.
+func (x *matcher) topicsChanged(ctx context.Context) error {
+	x.topics.forget()
+	for _, l := range x.lines {
+		def := l.def.Load()
+		if def.topic != nil && (def.topic.url == "" || strings.HasPrefix(def.topic.url, BuiltIn)) {
+			continue
+		}
+		r, err := x.kernel.Store().Get(ctx, x.kernel.View(x.self), def.key)
+		if errs.Is(err, errs.NotFound) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		fresh, err := x.define(&r)
+		l.def.Store(fresh)
+		l.fail(err)
+		x.table = nil
+	}
+	return nil
+}
+
+// match holds one write against the lines it may concern.
+func (x *matcher) match(ctx context.Context, e *record.Entry) error {
+	w := &write{x: x, entry: e}
+	now, err := w.subject(ctx)
+	if err != nil || now == nil {
+		return err
+	}
+	x.stamp++
+	for l := range x.table.candidates(e.Kind, &now.Index) {
+		if l.stamp == x.stamp || e.Seq <= l.log.Through {
+			continue
+		}
+		l.stamp = x.stamp
+		op, err := w.tells(ctx, l)
+		if errs.Is(err, errs.Invalid) { // such as a search parameter that is not declared any more
+			l.fail(err)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if op == "" {
+			continue
+		}
+		n := l.log.Last + int64(len(l.fresh)) + 1
+		l.fresh = append(l.fresh, event{N: n, Of: e.Key.String(), Version: e.Version, Op: op, Seq: e.Seq, At: e.At.UTC()})
+	}
+	return nil
+}
+
+// voices are those in whose name a subscriber is told: who made the
+// subscription, and who changed it last. Told is only what both may read, so
+// that nobody can turn what another may read to himself. An error is of the
+// store; gone is set where one of them is not there any more.
+func (x *matcher) voices(ctx context.Context, def *definition) (list []*identity.Principal, gone error, err error) {
+	if now := x.clock.Now(); now.Sub(x.knownAt) > knowFor {
+		clear(x.known)
+		x.knownAt = now
+	}
+	for _, id := range def.behind() {
+		who, ok := x.known[id]
+		if !ok {
+			who.p, who.err = x.People.People.Of(ctx, id)
+			if who.err != nil && !errs.Is(who.err, errs.Unauthenticated) {
+				return nil, nil, who.err
+			}
+			x.known[id] = who
+		}
+		if who.err != nil {
+			return nil, who.err, nil
+		}
+		list = append(list, who.p)
+	}
+	return list, nil, nil
+}
+
+// behind lists the ids of those who stand behind a subscription.
+func (d *definition) behind() []string {
+	if d.editor == "" || d.editor == d.owner {
+		return []string{d.owner}
+	}
+	return []string{d.owner, d.editor}
+}
+
+// settle commits what was numbered, tells the couriers, and moves the cursor.
+func (x *matcher) settle(ctx context.Context) error {
+	var batch []*line
+	for _, l := range x.lines {
+		if len(l.fresh) > 0 || l.dirty {
+			batch = append(batch, l)
+		}
+	}
+	for part := range slices.Chunk(batch, atOnce) {
+		if err := x.commit(ctx, part); err != nil {
+			return err
+		}
+	}
+	if now := x.clock.Now(); x.seq > x.saved && now.Sub(x.at) >= saveEvery {
+		if err := x.kernel.Store().SetCursor(ctx, cursorName, x.seq); err != nil {
+			return err
+		}
+		x.saved, x.at = x.seq, now
+	}
+	return nil
+}
+
+// commit writes one page for each line in one transaction. Another owner that
+// has written meanwhile makes it fail: each page names the version it follows.
+func (x *matcher) commit(ctx context.Context, lines []*line) error {
+	changes := make([]kernel.Change, len(lines))
+	pages := make([]page, len(lines))
+	for i, l := range lines {
+		p := page{Last: l.log.Last + int64(len(l.fresh)), Through: l.log.Through, Events: l.fresh, version: l.log.version}
+		if n := len(l.fresh); n > 0 {
+			p.Through = max(p.Through, l.fresh[n-1].Seq)
+		}
+		var err error
+		if changes[i], err = p.change(l.id); err != nil {
+			return err
+		}
+		pages[i] = p
+	}
+	written, err := x.kernel.Bulk(ctx, x.self, changes...)
+	if err != nil {
+		return err
+	}
+	for i, l := range lines {
+		pages[i].version = written[i].Version
+		events := l.fresh
+		l.log, l.fresh, l.dirty = pages[i], nil, false
+		l.log.Events = nil // they are with the courier and in the store
+		l.publish(events, l.log.Last)
+	}
+	return nil
+}
+
+// write is one entry of the feed as it is held against lines: what it needs is
+// read once, and only if it is asked for.
+type write struct {
+	x      *matcher
+	entry  *record.Entry
+	now    *kernel.Indexed // the version; of a deletion, the one before
+	prior  *record.Record  // the version before; nil: none
+	looked bool            // prior has been looked for
+	before *kernel.Indexed // prior, indexed
+	what   string          // memory of op
+	sees   map[string]bool
+}
+
+// read reads one version; nil where there is none, it was purged, or it is a
+// deletion.
+func (w *write) read(ctx context.Context, n int64) (*record.Record, error) {
+	if n < 1 {
+		return nil, nil
+	}
+	k := w.x.kernel
+	r, err := k.Store().Version(ctx, k.View(w.x.self), w.entry.Key, n)
+	if errs.Is(err, errs.NotFound) {
+		return nil, nil
+	}
+	if err != nil || r.Deleted {
+		return nil, err
+	}
+	return &r, nil
+}
+
+// index reads what a version is found by; nil where it cannot be read any more.
+func (w *write) index(r *record.Record) (*kernel.Indexed, error) {
+	ix, err := w.x.kernel.Indexed(*r)
+	if errs.Is(err, errs.Invalid) {
+		w.x.log.Warn("a stored version cannot be read for subscriptions", "record", r.Key.String(), "version", r.Version, "err", err)
+		return nil, nil
+	}
+	return ix, err
+}
+
+// subject is what the filters are asked of: the version, of a deletion the one
+// before. nil where there is none.
+func (w *write) subject(ctx context.Context) (*kernel.Indexed, error) {
+	n := w.entry.Version
+	if w.entry.Op == record.Delete {
+		n--
+	}
+	r, err := w.read(ctx, n)
+	if r == nil || err != nil {
+		return nil, err
+	}
+	w.now, err = w.index(r)
+	return w.now, err
+}
+
+// previous is the version before the write; nil where it made the record.
+func (w *write) previous(ctx context.Context) (*record.Record, error) {
+	if !w.looked {
+		var err error
+		if w.prior, err = w.read(ctx, w.entry.Version-1); err != nil {
+			return nil, err
+		}
+		w.looked = true
+	}
+	return w.prior, nil
+}
+
+// earlier is previous with what it is found by.
+func (w *write) earlier(ctx context.Context) (*kernel.Indexed, error) {
+	r, err := w.previous(ctx)
+	if r == nil || err != nil || w.before != nil {
+		return w.before, err
+	}
+	if w.entry.Op == record.Delete {
+		w.before = w.now
+	} else {
+		w.before, err = w.index(r)
+	}
+	return w.before, err
+}
+
+// op is what the write did to the resource. What follows a deletion creates.
+func (w *write) op(ctx context.Context) (string, error) {
+	if w.what != "" {
+		return w.what, nil
+	}
+	switch {
+	case w.entry.Op == record.Delete:
+		w.what = opDelete
+	case w.entry.Op == record.Create || w.entry.Op == record.Undelete || w.entry.Version == 1:
+		w.what = opCreate
+	default:
+		r, err := w.previous(ctx)
+		if err != nil {
+			return "", err
+		}
+		if w.what = opUpdate; r == nil {
+			w.what = opCreate
+		}
+	}
+	return w.what, nil
+}
+
+// tells gives what a write is to a line; "" where it is nothing to it, or must
+// not be told.
+func (w *write) tells(ctx context.Context, l *line) (string, error) {
+	def := l.def.Load()
+	op, err := w.op(ctx)
+	if err != nil || !def.tells(w.entry.Kind) {
+		return "", err
+	}
+	who, gone, err := w.x.voices(ctx, def)
+	if gone != nil {
+		l.fail(gone)
+	}
+	if err != nil || gone != nil {
+		return "", err
+	}
+	fires := false
+	for i := range def.topic.triggers {
+		if fires, err = w.fires(ctx, who[0], &def.topic.triggers[i], op); err != nil {
+			return "", err
+		}
+		if fires {
+			break
+		}
+	}
+	if !fires {
+		return "", nil
+	}
+	for _, p := range who {
+		// What a condition asks of other records is asked as each may see them.
+		ok, err := w.x.kernel.Satisfies(ctx, p, w.now, def.where[w.entry.Kind])
+		if err == nil && ok {
+			ok, err = w.visible(ctx, p)
+		}
+		if !ok || err != nil {
+			return "", err
+		}
+	}
+	return op, nil
+}
+
+func (w *write) fires(ctx context.Context, p *identity.Principal, g *trigger, op string) (bool, error) {
+	if g.kind != "" && g.kind != w.entry.Kind || !(g.create && op == opCreate || g.update && op == opUpdate || g.delete && op == opDelete) {
+		return false, nil
+	}
+	test := func(read func() (*kernel.Indexed, error)) func([]search.Clause) (bool, bool, error) {
+		return func(where []search.Clause) (bool, bool, error) {
+			v, err := read()
+			if v == nil || err != nil {
+				return false, false, err
+			}
+			ok, err := w.x.kernel.Satisfies(ctx, p, v, where)
+			return ok, true, err
+		}
+	}
+	return g.query.fires(
+		test(func() (*kernel.Indexed, error) { return w.earlier(ctx) }),
+		test(func() (*kernel.Indexed, error) {
+			if op == opDelete {
+				return nil, nil
+			}
+			return w.now, nil
+		}))
+}
+
+// visible tells whether a principal may see the record, asked once for each.
+func (w *write) visible(ctx context.Context, p *identity.Principal) (bool, error) {
+	if ok, known := w.sees[p.ID]; known {
+		return ok, nil
+	}
+	ok, err := w.x.kernel.MaySee(ctx, p, w.entry.Key)
+	if err == nil {
+		if w.sees == nil {
+			w.sees = map[string]bool{}
+		}
+		w.sees[p.ID] = ok
+	}
+	return ok, err
+}
+
+// principalsOf gives those behind a subscription as they stand now. The errors
+// are of people.Of.
+func (m *Module) principalsOf(ctx context.Context, def *definition) ([]*identity.Principal, error) {
+	seen := map[string]*identity.Principal{}
+	for _, id := range def.behind() {
+		p, err := m.People.People.Of(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		seen[id] = p
+	}
+	return slices.Collect(maps.Values(seen)), nil
+}
