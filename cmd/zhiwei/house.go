@@ -23,6 +23,7 @@ import (
 	"zhiwei/domain/clinical"
 	"zhiwei/domain/people"
 	"zhiwei/door/fhir"
+	"zhiwei/door/fhir/subscription"
 	"zhiwei/door/gate"
 	"zhiwei/door/prometheus"
 	"zhiwei/door/rest"
@@ -52,7 +53,10 @@ type house struct {
 	kernel *kernel.Kernel
 	apps   *app.House
 	people *people.Module
+	fhir   *fhir.Door
 	gate   *gate.Gate
+
+	subscriptions *subscription.Module
 
 	endFeed context.CancelFunc // ends what the pages are told live
 	began   time.Time
@@ -61,6 +65,7 @@ type house struct {
 // openHouse opens the stores and the kernel. Nothing runs yet.
 func openHouse(ctx context.Context, dir string, set settings, conf *config, log *slog.Logger) (*house, error) {
 	h := &house{dir: dir, set: set, config: conf, log: log, people: &people.Module{}, began: time.Now()}
+	h.subscriptions = &subscription.Module{People: h.people}
 	if err := h.open(ctx); err != nil {
 		h.close(context.WithoutCancel(ctx))
 		return nil, err
@@ -74,7 +79,7 @@ func (h *house) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	list := append([]app.App{{Name: "people", Module: h.people}, {Name: "clinical", Module: clinical.Module{}}}, optional...)
+	list := append([]app.App{{Name: "people", Module: h.people}, {Name: "clinical", Module: clinical.Module{}}, {Name: subscription.Name, Module: h.subscriptions}}, optional...)
 	if h.apps, err = app.Build(list); err != nil {
 		return err
 	}
@@ -131,6 +136,11 @@ func (h *house) start(ctx context.Context, running bool) error {
 			Log: h.log.With("app", name), DataDir: filepath.Join(h.dir, "apps", name), Config: h.config.section,
 		}
 	}
+	speaks := fhir.Options{Version: version}
+	if running {
+		speaks.Subscriptions = h.subscriptions
+	}
+	h.fhir = fhir.New(h.kernel, speaks) // first: subscriptions speak its protocol from their start
 	if running {
 		var err error
 		if h.series, err = local.Open(filepath.Join(h.dir, "series"), local.Options{Log: h.log}); err != nil {
@@ -140,6 +150,7 @@ func (h *house) start(ctx context.Context, running bool) error {
 		if err != nil {
 			return err
 		}
+		h.subscriptions.Owner = owner
 		if err := h.apps.Start(ctx, owner, host); err != nil {
 			return err
 		}
@@ -191,7 +202,7 @@ func (h *house) doors(ctx context.Context) error {
 	feeding, stop := context.WithCancel(context.WithoutCancel(ctx))
 	h.endFeed = stop
 	go api.Run(feeding)
-	routes := append(api.Routes(), fhir.New(h.kernel, fhir.Options{Version: version}).Routes()...)
+	routes := append(api.Routes(), h.fhir.Routes()...)
 	if h.series != nil {
 		routes = append(routes, prometheus.Routes(prometheus.Options{Series: h.series, Clock: h.kernel.Clock(), Version: version, Own: h.metrics})...)
 	}

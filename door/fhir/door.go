@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"zhiwei/domain/clinical"
+	"zhiwei/door/fhir/subscription"
 	"zhiwei/door/gate"
 	"zhiwei/kernel"
 	"zhiwei/kernel/errs"
@@ -33,6 +34,9 @@ type Options struct {
 	Base string
 	// Version of the program, for the CapabilityStatement.
 	Version string
+	// Subscriptions tell subscribers; nil: nobody does, and their operations are not
+	// there.
+	Subscriptions *subscription.Module
 }
 
 // Door serves FHIR over one kernel. It is safe for concurrent use.
@@ -42,6 +46,8 @@ type Door struct {
 	version string
 	format  *clinical.Format
 
+	subscriptions *subscription.Module
+
 	capabilities func() ([]byte, error) // the CapabilityStatement, made once
 	inner        func() *http.ServeMux  // what an entry of a batch may ask for
 }
@@ -49,6 +55,9 @@ type Door struct {
 // New makes a door.
 func New(k *kernel.Kernel, o Options) *Door {
 	d := &Door{k: k, base: strings.TrimSuffix(o.Base, "/"), version: o.Version, format: clinical.NewFormat(time.UTC)}
+	if d.subscriptions = o.Subscriptions; d.subscriptions != nil {
+		d.subscriptions.Speak(speech{d})
+	}
 	d.capabilities = sync.OnceValues(func() ([]byte, error) { return json.Marshal(d.capability()) })
 	d.inner = sync.OnceValue(d.innerMux)
 	return d
@@ -81,6 +90,7 @@ func (d *Door) Routes() []gate.Route {
 		route(http.MethodGet, "/{type}/{id}/_history/{vid}", "vread", read, d.vread),
 	}
 	routes[0].Quiet = true
+	routes = append(routes, d.subscriptionRoutes()...)
 	for _, m := range methods {
 		routes = append(routes, route(m, "/{rest...}", "", gate.SignedIn, d.unknown))
 	}
