@@ -41,9 +41,17 @@ func (f *Format) Parse(k *kind.Kind, raw []byte) (doc map[string]any, canonical 
 	return p.doc, p.canonical, err
 }
 
-// Index takes what the resource is found by: by all search parameters of its type.
+// Index takes what the resource is found by: by all search parameters of its
+// type, and, a Consent, by what it denies. Invalid where a Consent denies what
+// cannot be denied.
 func (f *Format) Index(k *kind.Kind, doc map[string]any) (search.Index, error) {
-	return f.extract.index(r4().byName[k.Name], doc), nil
+	ix := f.extract.index(r4().byName[k.Name], doc)
+	if k.Name == consentKind {
+		if err := appendDenials(&ix, doc, f.extract.local); err != nil {
+			return search.Index{}, err
+		}
+	}
+	return ix, nil
 }
 
 // Encode writes a document that was changed, in the order of the definitions,

@@ -1,8 +1,10 @@
 package clinical
 
 import (
+	"slices"
 	"strings"
 
+	"zhiwei/kernel"
 	"zhiwei/kernel/kind"
 )
 
@@ -32,14 +34,17 @@ func declare(d *definitions, t *typeDef) kind.Kind {
 		Name: t.name, Plural: strings.ToLower(t.name), App: Menu, Format: FormatName,
 		Title: titles[t.name],
 		Help:  kind.T("FHIR R4 资源 "+t.name, "FHIR R4 resource "+t.name),
-		Place: kind.Place{Owner: "@creator", Subject: subjectPath(d, t)},
+		Place: kind.Place{Owner: "@creator", Subject: subjectPath(d, t), Label: "meta.security"},
 	}
 	l, err := newLayout(d, t, nil)
 	if err != nil {
 		panic(err) // the definitions are part of the program; a test compiles them all
 	}
 	k.Search = l.params
-	k.Access = access(k.Place.Subject != "", aboutPatients[t.name])
+	k.Place.Compartment = compartment(&k)
+	k.Place.Shared = k.Place.Subject == "" && len(k.Place.Compartment.Params) == 0 && !containers[t.name]
+	k.Access = access(&k)
+	guardSubscription(&k)
 	if v, ok := views[t.name]; ok {
 		k.View, k.Fields = v.view, v.fields
 		k.View.Menu = Menu
@@ -57,33 +62,56 @@ func declare(d *definitions, t *typeDef) kind.Kind {
 	return k
 }
 
-// access is who may do what. Records of one patient are for those who treat
-// that patient and for whoever wrote them. Records about patients that name
-// them by no single element, such as an Appointment, are for their author
-// alone until an application's profile says more: closed is the safe side.
-func access(onePatient, patients bool) []kind.Grant {
-	when := ""
+// access is who may do what. Records of patients are for those who treat one of
+// them and for whoever wrote them. What may hold anybody's data and names nobody
+// is for its author alone until an application's profile says more: closed is
+// the safe side. The administrator of clinical data is held back by nothing: who
+// keeps the data must be able to mend it, and all he does stands in the audit.
+func access(k *kind.Kind) []kind.Grant {
+	mine, all := "", ""
 	switch {
-	case onePatient:
-		when = kind.Own + "|" + kind.Treating
-	case patients:
-		when = kind.Own
+	case containers[k.Name], k.Name == "AuditEvent":
+		mine, all = kind.Own, kind.Released
+	case !k.Place.Shared:
+		mine, all = kind.Own+"|"+kind.Treating, kind.Released
 	}
-	return []kind.Grant{
+	out := []kind.Grant{
 		{Role: RoleAdmin, Can: []string{"*"}},
-		{Role: RoleClinician, Can: []string{"read", "history", "create", "update"}, When: when},
-		{Role: RoleReader, Can: []string{"read", "history"}},
+		{Role: RoleClinician, Can: []string{"read", "history", "create", "update"}, When: mine},
 	}
+	if k.Name == "AuditEvent" { // who looked at what is for those who keep watch
+		return append(out, kind.Grant{Role: kernel.RoleAuditAdmin, Can: []string{"read", "history"}})
+	}
+	return append(out, kind.Grant{Role: RoleReader, Can: []string{"read", "history"}, When: all})
 }
 
-// aboutPatients are the types of R4's patient compartment whose patients stand
-// in elements that repeat, in several elements, or in what is contained, so
-// that no one path gives the patient; and the containers that may hold anybody.
-// Source: FHIR R4 CompartmentDefinition/patient.
-var aboutPatients = map[string]bool{
-	"Account": true, "Appointment": true, "AppointmentResponse": true, "AuditEvent": true, "Basic": true, "Bundle": true,
-	"Binary": true, "Contract": true, "Coverage": true, "Group": true, "Linkage": true, "List": true, "MessageHeader": true,
-	"Parameters": true, "Person": true, "Provenance": true, "Schedule": true, "Task": true,
+// containers are the types that may hold data of any patient and are in no
+// patient's compartment.
+// Source: FHIR R4 CompartmentDefinition/patient, which leaves them out.
+var containers = map[string]bool{
+	"Binary": true, "Bundle": true, "Contract": true, "Linkage": true, "MessageHeader": true, "Parameters": true,
+}
+
+// compartment gives the entries by which records of a kind belong to patients.
+func compartment(k *kind.Kind) kind.Compartment {
+	var out kind.Compartment
+	for _, name := range CompartmentParams("Patient", k) {
+		p := k.Param(name)
+		if p == nil {
+			continue
+		}
+		out.Of = "Patient"
+		entries := p.Over
+		if len(entries) == 0 {
+			entries = []string{name}
+		}
+		for _, e := range entries {
+			if !slices.Contains(out.Params, e) {
+				out.Params = append(out.Params, e)
+			}
+		}
+	}
+	return out
 }
 
 // subjectPath gives the path of the one element that names the patient a

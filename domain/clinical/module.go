@@ -27,7 +27,9 @@ func (m Module) Register(r *app.Registrar) error {
 	}
 	r.Kind(Treating())
 	r.Kind(ImportFile())
+	r.Kind(BreakGlass())
 	r.Relation(TreatingRelation())
+	r.Privacy(Privacy())
 	r.Menu(app.Section{Name: Menu, Title: kind.T("临床", "Clinical"), Icon: "FirstAidKit", Order: 200})
 	return nil
 }
