@@ -122,6 +122,7 @@ func (b *layoutBuilder) add(p *table.Param) error {
 				out.Only = true
 			}
 		}
+		out.Bare = out.Bare || out.Type == kind.TokenParam && holdsCode(b.typ, e)
 		if name := b.column(e.String(), out.Type, nil, e, false); !slices.Contains(out.Over, name) {
 			out.Over = append(out.Over, name)
 		}
@@ -175,6 +176,13 @@ func referenceTargets(t *typeDef, e expr) []string {
 		}
 	}
 	return nil
+}
+
+// holdsCode tells whether the element at a path is a code: its binding implies the
+// system (FHIR R4 §3.1.1.4.10).
+func holdsCode(t *typeDef, e expr) bool {
+	typ := elementType(t, e)
+	return typ != nil && typ.name == "code"
 }
 
 func elementType(t *typeDef, e expr) *typeDef {

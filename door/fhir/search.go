@@ -1,6 +1,7 @@
 package fhir
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/url"
@@ -12,223 +13,35 @@ import (
 	"zhiwei/door/gate"
 	"zhiwei/kernel/errs"
 	"zhiwei/kernel/identity"
-	"zhiwei/kernel/kind"
 	"zhiwei/kernel/record"
 	"zhiwei/kernel/search"
 )
 
-// maxCount is the most resources one page holds; a greater _count is answered
-// with this many, as R4 §3.1.1.4.6 ("Page Count") allows.
-const maxCount = 1000
-
-// cursorParam carries the place of the next page; its value is the store's and
-// opaque.
-const cursorParam = "_after"
-
-// asked is a search as it was read from a query string.
-type asked struct {
-	query     search.Query
-	countOnly bool     // _summary=count or _count=0
-	passed    []string // parameters that are not known and were passed over
-	self      []pair   // what was understood, for the self link
+// part is which part of each resource is answered: _summary and _elements.
+type part struct {
+	summary  string
+	elements []string
 }
 
-type pair struct{ key, value string }
+func (p part) whole() bool { return p.summary == "" && len(p.elements) == 0 }
 
-func unknownParameter(name string) error {
-	return errs.E(errs.Invalid, "search", name, "不支持的参数 "+name+"；可用的参数见 "+Prefix+"/metadata。", "The parameter "+name+" is not known; see "+Prefix+"/metadata for those that are.").At(name)
-}
-
-// parseQuery reads a FHIR search on a type. Invalid, naming the parameter, for
-// what is not known or not well formed; where lenient, unknown parameters are
-// passed over instead.
-func (d *Door) parseQuery(typ, raw, base string, lenient bool) (asked, error) {
-	a := asked{query: search.Query{Kind: typ}}
-	pairs, err := splitQuery(raw)
-	if err != nil {
-		return a, err
+// searchRoutes are the addresses that search: a type, a type within a
+// compartment, and everything.
+func (d *Door) searchRoutes() []gate.Route {
+	route := func(method, pattern string, p gate.Permission, h gate.Handler) gate.Route {
+		return gate.Route{Method: method, Pattern: Prefix + pattern, Permission: p, Action: "search", Handle: h, Problem: d.problem}
 	}
-	single := map[string]bool{}
-	for _, kv := range pairs {
-		if strings.HasPrefix(kv.key, "_") && !strings.HasPrefix(kv.key, "_has:") && kv.key != "_id" && kv.key != "_lastUpdated" {
-			if single[kv.key] {
-				return a, errs.E(errs.Invalid, "search", kv.key, "参数 "+kv.key+" 只能出现一次。", "The parameter "+kv.key+" may stand only once.").At(kv.key)
-			}
-			single[kv.key] = true
-		}
-		known, err := a.control(d, typ, kv)
-		if !known && err == nil {
-			var c search.Clause
-			if c, err = d.clause(typ, kv, base); err == nil {
-				a.query.Where = append(a.query.Where, c)
-			}
-		}
-		if err != nil {
-			if lenient && errs.Is(err, errs.Invalid) && !d.hasParam(typ, kv.key) {
-				a.passed = append(a.passed, kv.key)
-				continue
-			}
-			return a, err
-		}
-		if kv.key != cursorParam && kv.key != "_format" && kv.key != "_pretty" {
-			a.self = append(a.self, kv)
-		}
+	read := gate.CanNamed("type", "read")
+	return []gate.Route{
+		route(http.MethodGet, "/{type}", read, d.searchType),
+		route(http.MethodPost, "/{type}/_search", read, d.searchType),
+		route(http.MethodGet, "", gate.SignedIn, d.searchAll),
+		route(http.MethodGet, "/{$}", gate.SignedIn, d.searchAll),
+		route(http.MethodPost, "/_search", gate.SignedIn, d.searchAll),
+		route(http.MethodGet, "/{compartment}/{id}/{type}", read, d.searchCompartment),
+		route(http.MethodPost, "/{compartment}/{id}/{type}/_search", read, d.searchCompartment),
+		route(http.MethodGet, "/{compartment}/{id}/*", gate.SignedIn, d.searchCompartment),
 	}
-	if a.countOnly {
-		a.query.Limit, a.query.Total, a.query.Sort, a.query.After = 1, true, nil, ""
-	}
-	return a, nil
-}
-
-// splitQuery cuts a query string into its parameters, in order. A parameter
-// without a value is left out, as R4 §3.1.1.4 asks of servers.
-func splitQuery(raw string) ([]pair, error) {
-	var out []pair
-	for part := range strings.SplitSeq(raw, "&") {
-		if part == "" {
-			continue
-		}
-		k, v, _ := strings.Cut(part, "=")
-		key, err1 := url.QueryUnescape(k)
-		value, err2 := url.QueryUnescape(v)
-		if err1 != nil || err2 != nil || key == "" {
-			return nil, errs.E(errs.Invalid, "search", part, "查询串的百分号编码有误。", "The query string is not well percent-encoded.").At(part)
-		}
-		if value != "" {
-			out = append(out, pair{key, value})
-		}
-	}
-	return out, nil
-}
-
-// control reads the parameters that steer the answer; known is false for
-// criteria.
-func (a *asked) control(d *Door, typ string, kv pair) (known bool, err error) {
-	bad := func(zh, en string) error { return errs.E(errs.Invalid, "search", kv.key, zh, en).At(kv.key) }
-	switch kv.key {
-	case "_format", "_pretty":
-		return true, nil
-	case "_count":
-		n, err := strconv.Atoi(kv.value)
-		if err != nil || n < 0 {
-			return true, bad("_count 应为不小于 0 的整数。", "_count is a whole number of at least 0.")
-		}
-		a.query.Limit = min(n, maxCount)
-		a.countOnly = a.countOnly || n == 0
-		return true, nil
-	case "_summary":
-		if kv.value != "count" && kv.value != "false" {
-			return true, bad("_summary 目前只支持 count 和 false。", "_summary takes count and false.")
-		}
-		a.countOnly = a.countOnly || kv.value == "count"
-		return true, nil
-	case "_total":
-		if kv.value != "none" && kv.value != "estimate" && kv.value != "accurate" {
-			return true, bad("_total 只能是 none、estimate 或 accurate。", "_total takes none, estimate or accurate.")
-		}
-		a.query.Total = kv.value != "none"
-		return true, nil
-	case "_sort":
-		for key := range strings.SplitSeq(kv.value, ",") {
-			name, desc := strings.CutPrefix(key, "-")
-			s := search.Sort{Param: name, Desc: desc}
-			if name == "_lastUpdated" {
-				s.Param = search.ParamUpdated
-			} else if name != search.ParamID && d.k.Registry().Find(typ).Param(name) == nil {
-				return true, bad("不能按 "+name+" 排序："+typ+" 没有这个参数。", "Cannot sort by "+name+": "+typ+" has no such parameter.")
-			}
-			a.query.Sort = append(a.query.Sort, s)
-		}
-		return true, nil
-	case cursorParam:
-		a.query.After = kv.value
-		return true, nil
-	}
-	return false, nil
-}
-
-// paramName gives the parameter a key asks for, without modifier and chain.
-func paramName(key string) string {
-	if i := strings.IndexAny(key, ":."); i >= 0 {
-		return key[:i]
-	}
-	return key
-}
-
-func (d *Door) hasParam(typ, key string) bool {
-	name := paramName(key)
-	return name == "_has" || name == "_id" || name == "_lastUpdated" || d.k.Registry().Find(typ).Param(name) != nil
-}
-
-// clause reads one criterion. What is FHIR's own way of writing is put into the
-// kernel's: _lastUpdated, our own URL in references, ids without a type.
-func (d *Door) clause(typ string, kv pair, base string) (search.Clause, error) {
-	k := d.k.Registry().Find(typ)
-	if !d.hasParam(typ, kv.key) {
-		return search.Clause{}, unknownParameter(paramName(kv.key))
-	}
-	if err := d.checkChain(kv.key); err != nil {
-		return search.Clause{}, err
-	}
-	key, value := kv.key, kv.value
-	switch name := paramName(key); {
-	case name == "_lastUpdated":
-		key = search.ParamUpdated + strings.TrimPrefix(key, name)
-	case name != "_has":
-		if p := k.Param(name); p != nil && p.Type == kind.ReferenceParam && !strings.Contains(key, ".") && !strings.HasSuffix(key, ":missing") {
-			value = references(p, key, value, base)
-		}
-	}
-	return d.k.Parser().Clause(typ, key, value)
-}
-
-// checkChain keeps chains and reverse chains within FHIR: the kernel's own kinds
-// and parameters do not appear at this door, however they are asked for.
-func (d *Door) checkChain(key string) error {
-	bad := func(zh, en string) error { return errs.E(errs.Invalid, "search", key, zh, en).At(key) }
-	rest := key
-	for strings.HasPrefix(rest, "_has:") {
-		parts := strings.SplitN(rest, ":", 4)
-		if len(parts) < 4 {
-			return bad("_has 的格式为 _has:类型:引用参数:参数=值。", "_has is written _has:Type:reference:parameter=value.")
-		}
-		if !clinical.IsResourceType(parts[1]) {
-			return bad("“"+parts[1]+"”不是 FHIR R4 的资源类型。", parts[1]+" is not a resource type of FHIR R4.")
-		}
-		rest = parts[3]
-	}
-	segments := strings.Split(rest, ".")
-	for i, segment := range segments {
-		name, modifier, _ := strings.Cut(segment, ":")
-		if _, own := search.Builtin(name); own && name != search.ParamID {
-			return unknownParameter(name)
-		}
-		if i < len(segments)-1 && modifier != "" && !clinical.IsResourceType(modifier) {
-			return bad("“"+modifier+"”不是 FHIR R4 的资源类型。", modifier+" is not a resource type of FHIR R4.")
-		}
-	}
-	return nil
-}
-
-// references writes the values of a reference parameter as Type/id: our own URL
-// goes, versions go, and an id alone is asked of every type it may be of.
-func references(p *kind.Param, key, value, base string) string {
-	_, modifier, _ := strings.Cut(key, ":")
-	var out []string
-	for _, v := range search.SplitEscaped(value, ',') {
-		v = trimBase(v, base)
-		if l, ok := clinical.ParseReference(v); ok && l.URL == "" {
-			v = l.Key().String()
-		}
-		if modifier == "" && record.ValidID(v) && len(p.To) > 1 {
-			for _, t := range p.To {
-				out = append(out, t+"/"+v)
-			}
-			continue
-		}
-		out = append(out, v)
-	}
-	return strings.Join(out, ",")
 }
 
 // searchType answers GET /fhir/Type and POST /fhir/Type/_search.
@@ -237,29 +50,94 @@ func (d *Door) searchType(w http.ResponseWriter, r *http.Request, p *identity.Pr
 	if err != nil {
 		return err
 	}
-	raw := r.URL.RawQuery
+	return d.answerSearch(w, r, p, searchRequest{types: []string{typ}, path: typ})
+}
+
+// searchAll answers GET /fhir?_type=… and POST /fhir/_search: of all types that
+// have anything, where none is named.
+func (d *Door) searchAll(w http.ResponseWriter, r *http.Request, p *identity.Principal) error {
+	return d.answerSearch(w, r, p, searchRequest{})
+}
+
+// searchCompartment answers GET /fhir/Patient/1/Observation and
+// GET /fhir/Patient/1/*: what belongs to a compartment (R4 §3.1.1.2).
+func (d *Door) searchCompartment(w http.ResponseWriter, r *http.Request, p *identity.Principal) error {
+	of, id := r.PathValue("compartment"), r.PathValue("id")
+	if !clinical.IsResourceType(of) {
+		return unknownType(of)
+	}
+	if !record.ValidID(id) {
+		return errs.NotFoundf("search", "%s/%s", of, id)
+	}
+	s := searchRequest{within: record.Key{Kind: of, ID: id}}
+	typ := r.PathValue("type")
+	for _, t := range clinical.ResourceTypes() {
+		if (typ == "" || t == typ) && d.inCompartment(of, t) {
+			s.types = append(s.types, t)
+		}
+	}
+	switch {
+	case typ != "" && !clinical.IsResourceType(typ):
+		return unknownType(typ)
+	case len(s.types) == 0:
+		return withStatus(http.StatusNotFound, badParameter(of, of+" 的归集中没有 "+typ+"。", typ+" is in no compartment of "+of+"."))
+	}
+	s.path = of + "/" + id + "/*"
+	if typ != "" {
+		s.path = of + "/" + id + "/" + typ
+	}
+	return d.answerSearch(w, r, p, s)
+}
+
+func (d *Door) inCompartment(of, typ string) bool {
+	k := d.k.Registry().Find(typ)
+	return k != nil && len(clinical.CompartmentParams(of, k)) > 0
+}
+
+// belongs is the condition that a record of a type is in the compartment of
+// another.
+func (d *Door) belongs(within record.Key, typ string) search.Clause {
+	var or []search.Clause
+	if typ == within.Kind {
+		or = append(or, search.Clause{Param: search.ParamID, Any: []search.Value{{AnySystem: true, Code: within.ID}}})
+	}
+	for _, name := range clinical.CompartmentParams(within.Kind, d.k.Registry().Find(typ)) {
+		or = append(or, search.Clause{Param: name, Any: []search.Value{{Ref: within}}})
+	}
+	if len(or) == 1 {
+		return or[0]
+	}
+	return search.Clause{Or: or}
+}
+
+// searchRequest is one search, however it came in.
+type searchRequest struct {
+	types  []string   // none: all
+	within record.Key // compartment; zero: everywhere
+	path   string     // after the base, for links
+	raw    string     // query string
+	base   string
+	lang   string
+	lax    bool   // Prefer: handling=lenient
+	find   finder // nil: as the principal sees the kernel
+}
+
+func (d *Door) answerSearch(w http.ResponseWriter, r *http.Request, p *identity.Principal, s searchRequest) (err error) {
+	s.raw = r.URL.RawQuery
 	if r.Method == http.MethodPost {
-		if raw, err = form(r, raw); err != nil {
+		if s.raw, err = form(r, s.raw); err != nil {
 			return err
 		}
 	}
-	values, err := url.ParseQuery(raw)
+	values, err := url.ParseQuery(s.raw)
 	if err != nil {
-		return errs.E(errs.Invalid, "search", typ, "查询串的百分号编码有误。", "The query string is not well percent-encoded.").Because(err)
+		return errs.E(errs.Invalid, "search", s.path, "查询串的百分号编码有误。", "The query string is not well percent-encoded.").Because(err)
 	}
 	if err := acceptable(r, values); err != nil {
 		return err
 	}
-	base := d.baseURL(r)
-	a, err := d.parseQuery(typ, raw, base, preferOf(r).lenient)
-	if err != nil {
-		return err
-	}
-	page, err := d.k.Search(r.Context(), p, a.query)
-	if err != nil {
-		return err
-	}
-	b, err := d.appendSearchset(nil, typ, base, gate.Lang(r), a, page)
+	s.base, s.lang, s.lax = d.baseURL(r), gate.Lang(r), preferOf(r).lenient
+	b, _, err := d.searchset(r.Context(), p, s)
 	if err != nil {
 		return err
 	}
@@ -285,9 +163,169 @@ func form(r *http.Request, raw string) (string, error) {
 	return raw, nil
 }
 
+// searchset answers a search with a Bundle and the number of matches in it.
+func (d *Door) searchset(ctx context.Context, p *identity.Principal, s searchRequest) ([]byte, int, error) {
+	if s.find == nil {
+		s.find = func(q search.Query) (search.Page, error) { return d.k.Search(ctx, p, q) }
+	}
+	parser := d.parser(s.base, terms{ctx, p, d.terms})
+	var a asked
+	var page search.Page
+	var err error
+	if len(s.types) == 1 {
+		if a, err = d.parseSearch(parser, s.types[0], s.raw, s.lax); err != nil {
+			return nil, 0, err
+		}
+		if !s.within.IsZero() {
+			a.query.Where = append(a.query.Where, d.belongs(s.within, s.types[0]))
+		}
+		page, err = s.find(a.query)
+	} else {
+		a, page, err = d.searchTypes(ctx, p, parser, s)
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	var x *inclusion
+	if !a.countOnly {
+		if x, err = d.included(s.find, page.Records, a.includes); err != nil {
+			return nil, 0, err
+		}
+	}
+	b, err := d.appendSearchset(nil, s, a, page, x)
+	return b, len(page.Records), err
+}
+
+// searchTypes searches several types, one after another in the order they are
+// named: matches of a type are together. The cursor names the type it stands in.
+func (d *Door) searchTypes(ctx context.Context, p *identity.Principal, parser search.Parser, s searchRequest) (asked, search.Page, error) {
+	none := search.Page{Total: -1}
+	types, raw, err := typesOf(s.raw, s.types)
+	if err != nil {
+		return asked{}, none, err
+	}
+	s.raw = raw
+	if len(types) == 0 {
+		counts, err := d.k.Counts(ctx, p)
+		if err != nil {
+			return asked{}, none, err
+		}
+		for _, t := range clinical.ResourceTypes() {
+			if counts[t] > 0 {
+				types = append(types, t)
+			}
+		}
+		if len(types) == 0 {
+			types = []string{"Patient"} // nothing is found, but what is asked is still read
+		}
+	}
+	asks := make([]asked, len(types))
+	for i, t := range types {
+		if asks[i], err = d.parseSearch(parser, t, s.raw, s.lax); err != nil {
+			return asked{}, none, err
+		}
+		if len(asks[i].query.Sort) > 0 && len(types) > 1 {
+			return asked{}, none, badParameter("_sort", "查询多种类型时不能用 _sort；结果按类型排列。", "A search of several types takes no _sort; its matches stand by type.")
+		}
+		if !s.within.IsZero() {
+			asks[i].query.Where = append(asks[i].query.Where, d.belongs(s.within, t))
+		}
+	}
+	a := asks[0]
+	if len(types) < len(clinical.ResourceTypes()) && len(s.types) == 0 {
+		a.self = append(a.self, pair{"_type", strings.Join(types, ",")})
+	}
+	page := search.Page{Total: -1}
+	at, place, err := typeCursor(types, a.query.After)
+	if err != nil {
+		return asked{}, none, err
+	}
+	limit := a.query.Limit
+	if limit == 0 {
+		limit = 50
+	}
+	for i := range types {
+		q := asks[i].query
+		q.After, q.Limit = "", max(limit-len(page.Records), 1)
+		if i == at {
+			q.After = place
+		}
+		full := i < at || len(page.Records) >= limit || page.Next != "" // nothing more is taken, only counted
+		if full && !q.Total {
+			if i > at && page.Next == "" {
+				page.Next = types[i] + ":"
+			}
+			continue
+		}
+		one, err := s.find(q)
+		if err != nil {
+			return asked{}, none, err
+		}
+		if q.Total {
+			page.Total = max(page.Total, 0) + one.Total
+		}
+		switch {
+		case !full:
+			page.Records = append(page.Records, one.Records...)
+			if one.Next != "" {
+				page.Next = types[i] + ":" + one.Next
+			}
+		case i > at && page.Next == "" && len(one.Records) > 0:
+			page.Next = types[i] + ":"
+		}
+	}
+	return a, page, nil
+}
+
+// typesOf reads _type out of a query string. fixed are the types of the address,
+// which _type may narrow.
+func typesOf(raw string, fixed []string) (types []string, rest string, err error) {
+	types = fixed
+	var kept []string
+	for part := range strings.SplitSeq(raw, "&") {
+		value, ok := strings.CutPrefix(part, "_type=")
+		if !ok {
+			kept = append(kept, part)
+			continue
+		}
+		value, err := url.QueryUnescape(value)
+		if err != nil {
+			return nil, "", badParameter("_type", "查询串的百分号编码有误。", "The query string is not well percent-encoded.")
+		}
+		var named []string
+		for t := range strings.SplitSeq(value, ",") {
+			switch {
+			case !clinical.IsResourceType(t):
+				return nil, "", badParameter("_type", "“"+t+"”不是 FHIR R4 的资源类型。", t+" is not a resource type of FHIR R4.")
+			case len(fixed) > 0 && !slices.Contains(fixed, t):
+				return nil, "", badParameter("_type", "这里没有 "+t+"。", "There are no "+t+" here.")
+			case !slices.Contains(named, t):
+				named = append(named, t)
+			}
+		}
+		types = named
+	}
+	return types, strings.Join(kept, "&"), nil
+}
+
+// typeCursor reads "Type:cursor".
+func typeCursor(types []string, after string) (at int, place string, err error) {
+	if after == "" {
+		return 0, "", nil
+	}
+	typ, place, _ := strings.Cut(after, ":")
+	if at = slices.Index(types, typ); at < 0 {
+		return 0, "", badParameter(cursorParam, "分页位置不属于这个查询；请从第一页重新开始。", "The page cursor is not of this query; start again from the first page.")
+	}
+	return at, place, nil
+}
+
 // appendSearchset writes the answer of a search (R4 §3.1.1.3). The total stands
 // in it where it was asked for, or where the first page is also the last.
-func (d *Door) appendSearchset(b []byte, typ, base, lang string, a asked, page search.Page) ([]byte, error) {
+func (d *Door) appendSearchset(b []byte, s searchRequest, a asked, page search.Page, x *inclusion) ([]byte, error) {
+	if x == nil {
+		x = &inclusion{}
+	}
 	size := 512
 	for i := range page.Records {
 		size += len(page.Records[i].Data) + 256
@@ -300,60 +338,110 @@ func (d *Door) appendSearchset(b []byte, typ, base, lang string, a asked, page s
 	case page.Next == "" && a.query.After == "":
 		b = strconv.AppendInt(append(b, `,"total":`...), int64(len(page.Records)), 10)
 	}
-	self := selfLink(a)
-	address := base + "/" + typ
-	b = append(b, `,"link":[`...)
-	b = appendLink(b, "self", address, self)
-	if page.Next != "" && !a.countOnly {
-		self.Set(cursorParam, page.Next)
-		b = appendLink(append(b, ','), "next", address, self)
+	address := s.base
+	if s.path != "" {
+		address += "/" + s.path
 	}
-	b = append(b, ']')
-	n := 0
-	entry := func() {
-		if n == 0 {
-			b = append(b, `,"entry":[`...)
-		} else {
-			b = append(b, ',')
-		}
-		n++
-	}
+	b = appendLinks(b, address, a, page.Next)
+	w := entryWriter{b: b, base: s.base, part: a.part}
 	if !a.countOnly {
 		for i := range page.Records {
-			rec := &page.Records[i]
-			entry()
-			b = append(b, `{"fullUrl":"`...)
-			b = append(append(append(append(append(b, base...), '/'), rec.Kind...), '/'), rec.ID...)
-			b = append(b, `","resource":`...)
-			b = appendResource(b, rec)
-			b = append(b, `,"search":{"mode":"match"}}`...)
+			if err := w.entry(&page.Records[i], "match"); err != nil {
+				return nil, err
+			}
+		}
+		for i := range x.out {
+			if err := w.entry(&x.out[i], "include"); err != nil {
+				return nil, err
+			}
 		}
 	}
 	if len(a.passed) > 0 {
 		say := "未支持而被忽略的参数：" + strings.Join(a.passed, "、")
-		if lang == "en" {
+		if s.lang == "en" {
 			say = "Parameters that are not known and were passed over: " + strings.Join(a.passed, ", ")
 		}
-		o, err := json.Marshal(note("warning", "not-supported", say))
-		if err != nil {
-			return nil, errs.Wrap("search", typ, err)
+		if err := w.outcome("not-supported", say); err != nil {
+			return nil, err
 		}
-		entry()
-		b = append(append(append(b, `{"resource":`...), o...), `,"search":{"mode":"outcome"}}`...)
 	}
-	if n > 0 {
-		b = append(b, ']')
+	if say := x.cut(s.lang); say != "" {
+		if err := w.outcome("too-costly", say); err != nil {
+			return nil, err
+		}
 	}
-	return append(b, '}'), nil
+	if w.n > 0 {
+		w.b = append(w.b, ']')
+	}
+	return append(w.b, '}'), nil
 }
 
-// selfLink is the query of what was understood of a search.
-func selfLink(a asked) url.Values {
-	self := url.Values{}
-	for _, kv := range a.self {
-		self.Add(kv.key, kv.value)
+// entryWriter writes the entries of a searchset.
+type entryWriter struct {
+	b    []byte
+	n    int
+	base string
+	part part
+}
+
+func (w *entryWriter) next() {
+	if w.n == 0 {
+		w.b = append(w.b, `,"entry":[`...)
+	} else {
+		w.b = append(w.b, ',')
 	}
-	return self
+	w.n++
+}
+
+func (w *entryWriter) entry(rec *record.Record, mode string) error {
+	if !w.part.whole() {
+		data, err := clinical.Subset(rec.Kind, rec.Data, clinical.Part{Summary: w.part.summary, Elements: w.part.elements})
+		if err != nil {
+			return err
+		}
+		cut := *rec
+		cut.Data = data
+		rec = &cut
+	}
+	w.next()
+	w.b = append(w.b, `{"fullUrl":"`...)
+	w.b = append(append(append(append(append(w.b, w.base...), '/'), rec.Kind...), '/'), rec.ID...)
+	w.b = append(w.b, `","resource":`...)
+	w.b = appendResource(w.b, rec)
+	w.b = append(append(append(w.b, `,"search":{"mode":"`...), mode...), `"}}`...)
+	return nil
+}
+
+func (w *entryWriter) outcome(code, say string) error {
+	o, err := json.Marshal(note("warning", code, say))
+	if err != nil {
+		return errs.Wrap("search", code, err)
+	}
+	w.next()
+	w.b = append(append(append(w.b, `{"resource":`...), o...), `,"search":{"mode":"outcome"}}`...)
+	return nil
+}
+
+// appendLinks writes self, first and next. There is no previous and no last: a
+// cursor knows only the way on.
+func appendLinks(b []byte, address string, a asked, next string) []byte {
+	query := selfLink(a)
+	b = append(b, `,"link":[`...)
+	here := query
+	if a.query.After != "" {
+		here = selfLink(a)
+		here.Set(cursorParam, a.query.After)
+	}
+	b = appendLink(b, "self", address, here)
+	if a.countOnly {
+		return append(b, ']')
+	}
+	b = appendLink(append(b, ','), "first", address, query)
+	if next != "" {
+		query.Set(cursorParam, next)
+		b = appendLink(append(b, ','), "next", address, query)
+	}
+	return append(b, ']')
 }
 
 func appendLink(b []byte, relation, address string, query url.Values) []byte {
@@ -366,3 +454,4 @@ func appendLink(b []byte, relation, address string, query url.Values) []byte {
 	}
 	return append(b, link...)
 }
+

@@ -24,7 +24,10 @@ type Parser struct {
 	Now   time.Time                    // what approximate dates are measured from; zero: they are not widened
 	Base  string                       // URL of this server: references under it are to our records; "": none
 	Alias map[string]string            // other names of the parameters every kind has
-	Terms Terms                        // nil: codes are not expanded, and modifiers that ask for it are refused
+	// Implied tells whether a system may be that of codes that are kept without
+	// one (kind.Param.Bare); nil: none is.
+	Implied func(system string) bool
+	Terms   Terms // nil: codes are not expanded, and modifiers that ask for it are refused
 }
 
 // Terms tells what codes stand for: a terminology service, as the one who asks

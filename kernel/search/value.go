@@ -23,10 +23,19 @@ func (p Parser) values(d kind.Param, key, modifier, s string) ([]Value, error) {
 	case kind.ReferenceParam:
 		return p.references(d, key, modifier, Unescape(s))
 	case kind.TokenParam:
+		var list []Value
+		var err error
 		switch modifier {
 		case "in", "not-in", "above", "below":
-			return p.terms(key, modifier, s)
+			list, err = p.terms(key, modifier, s)
+		default:
+			list = make([]Value, 1)
+			list[0], err = p.value(d, key, modifier, s)
 		}
+		for i := range list {
+			p.bare(d, &list[i])
+		}
+		return list, err
 	case kind.URIParam:
 		if modifier == "above" {
 			return above(Unescape(s)), nil
@@ -88,6 +97,7 @@ func (p Parser) value(d kind.Param, key, modifier, s string) (v Value, err error
 			if err != nil {
 				return v, err
 			}
+			p.bare(d.Parts[i], &pv)
 			v.Parts = append(v.Parts, pv)
 		}
 		return v, nil
@@ -130,6 +140,13 @@ func token(key, s string) (v Value, err error) {
 		return v, invalid(key, "参数 "+key+" 的值为空。", "The parameter "+key+" has an empty value.")
 	}
 	return v, nil
+}
+
+// bare takes off the system of a code that is kept without one.
+func (p Parser) bare(d kind.Param, v *Value) {
+	if d.Bare && !v.AnySystem && v.Code != "" && p.Implied != nil && p.Implied(v.System) {
+		v.System = ""
+	}
 }
 
 // typed reads the value of :of-type, system|code|value, where system and code
