@@ -37,6 +37,14 @@ var standard = sync.OnceValue(func() *Embedded {
 // Sources names where the content comes from, each with its licence.
 func (e *Embedded) Sources() []string { return slices.Clone(e.packed.Sources) }
 
+// source names where one of the systems comes from.
+func (e *Embedded) source(url string) string {
+	if url == ICD10 {
+		return e.packed.Sources[1]
+	}
+	return e.packed.Sources[0]
+}
+
 // Systems lists the URLs of the code systems.
 func (e *Embedded) Systems() []string { return e.packed.Systems() }
 

@@ -121,6 +121,49 @@ func (s *Service) Above(ctx context.Context, p *identity.Principal, system, code
 	return out, nil
 }
 
+// Held is one code system that is here.
+type Held struct {
+	URL, Version, Title, Language string
+	Concepts                      int    // -1: not known
+	Source                        string // where its content is from
+}
+
+// Systems lists the code systems of the hospital that p may see, then the
+// embedded ones, each in the order of its URLs.
+func (s *Service) Systems(ctx context.Context, p *identity.Principal) ([]Held, error) {
+	var out []Held
+	if s.k.Registry().Find(codeSystemKind) != nil {
+		q := search.Query{Kind: codeSystemKind, Limit: 200}
+		for {
+			page, err := s.k.Search(ctx, p, q)
+			if err != nil {
+				return nil, err
+			}
+			for i := range page.Records {
+				r, err := parsed(s, &page.Records[i], readSystem)
+				if err != nil {
+					return nil, err
+				}
+				h := Held{URL: r.system.URL, Version: r.system.Version, Title: cmp.Or(r.system.Title, r.system.Name), Language: r.system.Language, Concepts: len(r.system.Concepts), Source: page.Records[i].Key.String()}
+				if h.Concepts == 0 {
+					h.Concepts = r.count
+				}
+				out = append(out, h)
+			}
+			if q.After = page.Next; q.After == "" {
+				break
+			}
+		}
+		slices.SortFunc(out, func(a, b Held) int { return cmp.Compare(a.URL, b.URL) })
+	}
+	for _, url := range slices.Sorted(slices.Values(s.embedded.packed.Systems())) {
+		sys := s.embedded.packed.System(url)
+		h := Held{URL: url, Version: sys.Version, Title: cmp.Or(sys.Title, sys.Name), Language: sys.Language, Concepts: len(sys.Concepts), Source: s.embedded.source(url)}
+		out = append(out, h)
+	}
+	return out, nil
+}
+
 func noValueSet(name string) error {
 	return errs.E(errs.NotFound, "terminology", name, "没有值集 "+name+"；请核对 URL，或先上传 ValueSet 资源。", "There is no value set "+name+"; check its URL, or upload the ValueSet resource first.").At("url")
 }

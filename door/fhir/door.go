@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"zhiwei/domain/clinical"
+	"zhiwei/domain/terminology"
 	"zhiwei/door/fhir/subscription"
 	"zhiwei/door/gate"
 	"zhiwei/kernel"
@@ -34,6 +35,8 @@ type Options struct {
 	Base string
 	// Version of the program, for the CapabilityStatement.
 	Version string
+	// Terminology answers what codes mean; nil: over the kernel.
+	Terminology *terminology.Service
 	// Subscriptions tell subscribers; nil: nobody does, and their operations are not
 	// there.
 	Subscriptions *subscription.Module
@@ -48,6 +51,7 @@ type Door struct {
 
 	subscriptions *subscription.Module
 
+	terms        *terminology.Service
 	capabilities func() ([]byte, error) // the CapabilityStatement, made once
 	inner        func() *http.ServeMux  // what an entry of a batch may ask for
 }
@@ -57,6 +61,9 @@ func New(k *kernel.Kernel, o Options) *Door {
 	d := &Door{k: k, base: strings.TrimSuffix(o.Base, "/"), version: o.Version, format: clinical.NewFormat(time.UTC)}
 	if d.subscriptions = o.Subscriptions; d.subscriptions != nil {
 		d.subscriptions.Speak(speech{d})
+	}
+	if d.terms = o.Terminology; d.terms == nil {
+		d.terms = terminology.NewService(k)
 	}
 	d.capabilities = sync.OnceValues(func() ([]byte, error) { return json.Marshal(d.capability()) })
 	d.inner = sync.OnceValue(d.innerMux)
@@ -91,6 +98,7 @@ func (d *Door) Routes() []gate.Route {
 	}
 	routes[0].Quiet = true
 	routes = append(routes, d.subscriptionRoutes()...)
+	routes = append(routes, d.terminologyRoutes()...)
 	for _, m := range methods {
 		routes = append(routes, route(m, "/{rest...}", "", gate.SignedIn, d.unknown))
 	}
