@@ -2,6 +2,7 @@ package clinical
 
 import (
 	_ "embed"
+	"strings"
 	"sync"
 
 	"zhiwei/domain/clinical/internal/table"
@@ -136,6 +137,15 @@ func (t *typeDef) slotName(slot int) string {
 		}
 	}
 	return ""
+}
+
+// segment is how FHIRPath names what JSON calls key: valueQuantity is value, and
+// _birthDate is birthDate. A key that t does not have stays as it is.
+func (t *typeDef) segment(key string) string {
+	if i, ok := t.byName[strings.TrimPrefix(key, "_")]; ok {
+		return t.props[i].path
+	}
+	return key
 }
 
 // isResource tells whether t is a resource type.

@@ -41,7 +41,7 @@ func TestAllFaults(t *testing.T) {
 	}{
 		{"Patient", `{"resourceType":"Patient","gendr":"male","name":[{"family":1},{"family":"a","xx":{"a":[1,"}"]}},{}],"birthDate":"2020-13","gender":"m","contact":[{"gender":"x","telecom":[{"system":"pigeon"},{"rank":0}]}],"deceasedBoolean":true,"deceasedDateTime":"2020"}`, []string{
 			"structure Patient.gendr", "structure Patient.name[0].family", "structure Patient.name[1].xx", "structure Patient.name[2]", "value Patient.birthDate", "code-invalid Patient.gender",
-			"code-invalid Patient.contact[0].gender", "code-invalid Patient.contact[0].telecom[0].system", "value Patient.contact[0].telecom[1].rank", "structure Patient.deceasedDateTime",
+			"code-invalid Patient.contact[0].gender", "code-invalid Patient.contact[0].telecom[0].system", "value Patient.contact[0].telecom[1].rank", "structure Patient.deceased",
 		}},
 		{"Observation", `{"resourceType":"Observation","component":[{"valueString":"x"},{"code":{"text":"a"},"code":{"text":"b"}}]}`, []string{
 			"required Observation.component[0].code", "structure Observation.component[1].code", "required Observation.status", "required Observation.code",
@@ -68,8 +68,8 @@ func TestAllFaults(t *testing.T) {
 func TestStructuralConstraints(t *testing.T) {
 	for _, c := range []struct{ raw, want string }{
 		{`{"resourceType":"Patient","name":[{"id":"n"}]}`, "invariant Patient.name[0] ele-1"},
-		{`{"resourceType":"Patient","_birthDate":{"id":"n"}}`, "invariant Patient._birthDate ele-1"},
-		{`{"resourceType":"Patient","name":[{"given":["a",null],"_given":[null,{"id":"x"}]}]}`, "invariant Patient.name[0]._given[1] ele-1"},
+		{`{"resourceType":"Patient","_birthDate":{"id":"n"}}`, "invariant Patient.birthDate ele-1"},
+		{`{"resourceType":"Patient","name":[{"given":["a",null],"_given":[null,{"id":"x"}]}]}`, "invariant Patient.name[0].given[1] ele-1"},
 		{`{"resourceType":"Patient","extension":[{"url":"http://x"}]}`, "invariant Patient.extension[0] ext-1"},
 		{`{"resourceType":"Patient","extension":[{"url":"http://x","valueCode":"a","extension":[{"url":"y","valueCode":"a"}]}]}`, "invariant Patient.extension[0] ext-1"},
 		{`{"resourceType":"Patient","contained":[{"resourceType":"Organization","id":"o","contained":[{"resourceType":"Organization","id":"p"}]}],"managingOrganization":{"reference":"#o"}}`, "invariant Patient.contained[0].contained[0] dom-2"},
@@ -78,6 +78,7 @@ func TestStructuralConstraints(t *testing.T) {
 		{`{"resourceType":"Patient","contained":[{"resourceType":"Organization","id":"o","meta":{"lastUpdated":"2020-01-01T00:00:00Z"}}],"managingOrganization":{"reference":"#o"}}`, "invariant Patient.contained[0].meta.lastUpdated dom-4"},
 		{`{"resourceType":"Patient","contained":[{"resourceType":"Organization","id":"o","meta":{"security":[{"code":"R"}]}}],"managingOrganization":{"reference":"#o"}}`, "invariant Patient.contained[0].meta.security dom-5"},
 		{`{"resourceType":"Patient","link":[{"type":"seealso","other":{"reference":"#x"}}]}`, "invariant Patient.link[0].other.reference ref-1"},
+		{`{"resourceType":"Basic","code":{"text":"x"},"extension":[{"url":"http://x","valueReference":{"reference":"#y"}}]}`, "invariant Basic.extension[0].value.reference ref-1"},
 		{`{"resourceType":"Patient","managingOrganization":{"reference":"#"}}`, "invariant Patient.managingOrganization.reference ref-1"},
 		{`{"resourceType":"Bundle","type":"collection","entry":[{"resource":{"resourceType":"Patient","contained":[{"resourceType":"Organization","id":"o"}],"managingOrganization":{"reference":"#o"}}},{"resource":{"resourceType":"Patient","managingOrganization":{"reference":"#o"}}}]}`, "invariant Bundle.entry[1].resource.managingOrganization.reference ref-1"},
 	} {

@@ -238,7 +238,7 @@ func (r *reader) object(t *typeDef, m mode, targets []string) (map[string]any, *
 			}
 			var v any
 			if v, f = r.element(&t.props[i]); f != nil {
-				f.in(key)
+				f.in(t.props[i].path)
 				break
 			}
 			doc[key] = v
@@ -254,7 +254,7 @@ func (r *reader) object(t *typeDef, m mode, targets []string) (map[string]any, *
 			f = r.unknown(t, key)
 		}
 		if r.collect {
-			r.within(before, key)
+			r.within(before, t.segment(key))
 		}
 		if f != nil {
 			if r.depth = depth; !r.pass(f, valueAt) {
@@ -334,7 +334,7 @@ func take(slots *[maxSlots]int16, t *typeDef, i int) *fault {
 	if *s != 0 && *s != int16(i+1) {
 		n := t.slotName(t.props[i].slot)
 		return bad(n+" 只能选择一种类型，同时出现了 "+t.props[*s-1].name+" 与 "+t.props[i].name+"。",
-			"Only one type of "+n+" may be given, but there are "+t.props[*s-1].name+" and "+t.props[i].name+".").in(t.props[i].name)
+			"Only one type of "+n+" may be given, but there are "+t.props[*s-1].name+" and "+t.props[i].name+".").in(t.props[i].path)
 	}
 	*s = int16(i + 1)
 	return nil
@@ -352,7 +352,7 @@ func companions(t *typeDef, doc map[string]any) *fault {
 		}
 		for j := range max(len(list), len(ext)) {
 			if (j >= len(list) || list[j] == nil) && (j >= len(ext) || ext[j] == nil) {
-				return bad("数组中的 null 只能在对应的扩展存在时使用。", "null may stand in an array only where the extension at the same place has content.").in(index(j)).in(p.name)
+				return bad("数组中的 null 只能在对应的扩展存在时使用。", "null may stand in an array only where the extension at the same place has content.").in(index(j)).in(p.path)
 			}
 		}
 	}
@@ -379,11 +379,11 @@ func (r *reader) rootMeta(p *property) (map[string]any, *fault) {
 func (r *reader) value(p *property, m mode) (any, *fault) {
 	if !p.many {
 		if r.at < len(r.src) && r.src[r.at] == '[' {
-			return nil, bad("该元素只能有一个值，不能是数组。", "This element has one value, not an array.").in(p.name)
+			return nil, bad("该元素只能有一个值，不能是数组。", "This element has one value, not an array.").in(p.path)
 		}
 		v, f := r.one(p, m)
 		if f != nil {
-			return nil, f.in(p.name)
+			return nil, f.in(p.path)
 		}
 		return v, nil
 	}
@@ -394,7 +394,7 @@ func (r *reader) value(p *property, m mode) (any, *fault) {
 		return r.one(p, m)
 	})
 	if f != nil {
-		return nil, f.in(p.name)
+		return nil, f.in(p.path)
 	}
 	return list, nil
 }

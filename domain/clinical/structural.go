@@ -83,7 +83,7 @@ func (r *reader) closed(doc map[string]any) *fault {
 			continue
 		}
 		f := bad("引用 “"+clip(ref)+"” 在 contained 中不存在；请补上该资源或改正引用。", "No contained resource has the id that "+clip(ref)+" refers to; add it or correct the reference.").of("ref-1")
-		f.path = placeOf(doc, ref)
+		f.path = r.placeOf(nil, doc, ref)
 		if f = r.keep(f); f != nil {
 			return f
 		}
@@ -100,28 +100,31 @@ func (r *reader) closed(doc map[string]any) *fault {
 	return nil
 }
 
-// placeOf finds where a Reference says ref; the path is innermost first, nil
-// where it is not found. It is slow and used for messages alone.
-func placeOf(v any, ref string) []string {
+// placeOf finds where in a value of type t a Reference says ref; the path is
+// innermost first, nil where it is not found. It is slow and used for messages
+// alone.
+func (r *reader) placeOf(t *typeDef, v any, ref string) []string {
 	switch v := v.(type) {
 	case []any:
 		for i, x := range v {
-			if p := placeOf(x, ref); p != nil {
+			if p := r.placeOf(t, x, ref); p != nil {
 				return append(p, index(i))
 			}
 		}
 	case map[string]any:
-		if v["reference"] == ref {
+		if name := str(v, "resourceType"); t == nil {
+			t = r.def.byName[name]
+		}
+		if t == r.def.reference && v["reference"] == ref {
 			return []string{"reference"}
 		}
-		names := make([]string, 0, len(v))
-		for name := range v {
-			names = append(names, name)
-		}
-		slices.Sort(names)
-		for _, name := range names {
-			if p := placeOf(v[name], ref); p != nil {
-				return append(p, name)
+		for i := range t.props {
+			p := &t.props[i]
+			if p.isPrimitive() {
+				continue
+			}
+			if path := r.placeOf(p.typ, v[p.name], ref); path != nil {
+				return append(path, p.path)
 			}
 		}
 	}
@@ -145,14 +148,14 @@ func (r *reader) substance(t *typeDef, doc map[string]any, slots *[maxSlots]int1
 			list, many := ext.([]any)
 			if !many {
 				if doc[name] == nil && idAlone(ext) {
-					return noSubstance().in(key)
+					return noSubstance().in(t.segment(key))
 				}
 				continue
 			}
 			values, _ := doc[name].([]any)
 			for i, x := range list {
 				if idAlone(x) && (i >= len(values) || values[i] == nil) {
-					return noSubstance().in(index(i)).in(key)
+					return noSubstance().in(index(i)).in(t.segment(key))
 				}
 			}
 		}
