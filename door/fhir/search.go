@@ -39,7 +39,6 @@ func (d *Door) searchRoutes() []gate.Route {
 		route(http.MethodGet, "/{$}", gate.SignedIn, d.searchAll),
 		route(http.MethodPost, "/_search", gate.SignedIn, d.searchAll),
 		route(http.MethodGet, "/{compartment}/{id}/{type}", read, d.searchCompartment),
-		route(http.MethodPost, "/{compartment}/{id}/{type}/_search", read, d.searchCompartment),
 		route(http.MethodGet, "/{compartment}/{id}/*", gate.SignedIn, d.searchCompartment),
 	}
 }
@@ -166,7 +165,7 @@ func form(r *http.Request, raw string) (string, error) {
 // searchset answers a search with a Bundle and the number of matches in it.
 func (d *Door) searchset(ctx context.Context, p *identity.Principal, s searchRequest) ([]byte, int, error) {
 	if s.find == nil {
-		s.find = func(q search.Query) (search.Page, error) { return d.k.Search(ctx, p, q) }
+		s.find = d.finder(ctx, p)
 	}
 	parser := d.parser(s.base, terms{ctx, p, d.terms})
 	var a asked
@@ -436,12 +435,12 @@ func appendLinks(b []byte, address string, a asked, next string) []byte {
 	if a.countOnly {
 		return append(b, ']')
 	}
-	b = appendLink(append(b, ','), "first", address, query)
 	if next != "" {
-		query.Set(cursorParam, next)
-		b = appendLink(append(b, ','), "next", address, query)
+		on := selfLink(a)
+		on.Set(cursorParam, next)
+		b = appendLink(append(b, ','), "next", address, on)
 	}
-	return append(b, ']')
+	return append(appendLink(append(b, ','), "first", address, query), ']')
 }
 
 func appendLink(b []byte, relation, address string, query url.Values) []byte {
