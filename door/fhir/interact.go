@@ -23,7 +23,10 @@ func (d *Door) read(w http.ResponseWriter, r *http.Request, p *identity.Principa
 	if err := readable(r); err != nil {
 		return err
 	}
-	rec, err := d.k.Read(r.Context(), p, key)
+	rec, derived, err := d.readDerived(r.Context(), p, key)
+	if !derived && err == nil {
+		rec, err = d.k.Read(r.Context(), p, key)
+	}
 	if err != nil {
 		return err
 	}
@@ -102,7 +105,11 @@ func (d *Door) create(w http.ResponseWriter, r *http.Request, p *identity.Princi
 		return err
 	}
 	s := &step{method: http.MethodPost, typ: typ, ifMatch: kernel.AnyVersion, raw: raw, query: r.Header.Get("If-None-Exist")}
-	if err := d.commit(r.Context(), p, []*step{s}, commitment{base: d.baseURL(r)}); err != nil {
+	c := commitment{base: d.baseURL(r)}
+	if err := d.withProvenance(r, p, s, &c); err != nil {
+		return err
+	}
+	if err := d.commit(r.Context(), p, []*step{s}, c); err != nil {
 		return err
 	}
 	return d.written(w, r, s)
@@ -138,7 +145,11 @@ func (d *Door) update(w http.ResponseWriter, r *http.Request, p *identity.Princi
 	if err := s.match(r.Header.Get("If-Match"), r.Header.Get("If-None-Match")); err != nil {
 		return err
 	}
-	if err := d.commit(r.Context(), p, []*step{s}, commitment{base: d.baseURL(r)}); err != nil {
+	c := commitment{base: d.baseURL(r)}
+	if err := d.withProvenance(r, p, s, &c); err != nil {
+		return err
+	}
+	if err := d.commit(r.Context(), p, []*step{s}, c); err != nil {
 		return err
 	}
 	return d.written(w, r, s)

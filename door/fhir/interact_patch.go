@@ -70,7 +70,11 @@ func (d *Door) patch(w http.ResponseWriter, r *http.Request, p *identity.Princip
 	if s.patch, err = readPatch(typ, media, raw); err != nil {
 		return err
 	}
-	if err := d.commit(r.Context(), p, []*step{s}, commitment{base: d.baseURL(r)}); err != nil {
+	c := commitment{base: d.baseURL(r)}
+	if err := d.withProvenance(r, p, s, &c); err != nil {
+		return err
+	}
+	if err := d.commit(r.Context(), p, []*step{s}, c); err != nil {
 		return err
 	}
 	return d.written(w, r, s)
