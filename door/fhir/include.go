@@ -185,7 +185,11 @@ func (x *inclusion) referred(from []record.Record, i include) error {
 			for _, ref := range refsOf(ix, p) {
 				switch {
 				case ref.URL != "":
-					for _, t := range p.To {
+					to := p.To
+					if len(to) == 0 {
+						to = clinical.ResourceTypes()
+					}
+					for _, t := range to {
 						if x.hasURL(t) && (i.target == "" || i.target == t) {
 							urls[t] = append(urls[t], canonical(ref.URL))
 						}
