@@ -80,7 +80,7 @@ func (d *definitions) rulebook(t *table.Rules) *rulebook {
 		var list []*invariant
 		for _, c := range e.Constraints {
 			x := &t.Constraints[c]
-			inv := &invariant{key: x.Key, expr: x.Expr, human: x.Human, humanZH: constraintsZH[x.Key], warning: x.Warning}
+			inv := &invariant{key: x.Key, expr: x.Expr, human: x.Human, humanZH: sentenceZH(x.Key, e.Type), warning: x.Warning}
 			if e.Name == "" {
 				inv.needs = needsOf(ty, x.Expr)
 			}

@@ -403,7 +403,7 @@ func (c *check) outside(severity, valueSet string, t *typeDef, x any, at *place)
 	what := codesOf(x)
 	zh, en := "代码 "+what+" 不在值集 "+valueSet+" 之中", "The code "+what+" is not in the value set "+valueSet
 	if what == "" {
-		zh, en = "此处需要值集 "+valueSet+" 中的代码", "A code of the value set "+valueSet+" is needed here"
+		zh, en = "此处没有值集 "+valueSet+" 中的代码", "There is no code of the value set "+valueSet+" here"
 	}
 	switch severity {
 	case SeverityError:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"zhiwei/domain/terminology"
@@ -96,5 +97,33 @@ func BenchmarkCheck(b *testing.B) {
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
 		v.Check(s[i%len(s)].kind.Name, docs[i%len(s)])
+	}
+}
+
+// Every constraint is explained in Chinese, and every one can be compiled.
+func TestConstraintsAreReady(t *testing.T) {
+	seen := map[*invariant]bool{}
+	for ty, tr := range rules().types {
+		list := slices.Clone(tr.own)
+		for _, er := range tr.props {
+			if er != nil {
+				list = append(list, er.invariants...)
+			}
+		}
+		for _, inv := range list {
+			if seen[inv] {
+				continue
+			}
+			seen[inv] = true
+			if inv.humanZH == "" || inv.human == "" {
+				t.Errorf("%s: %s has no sentence (%s)", ty.name, inv.key, inv.human)
+			}
+			if _, err := inv.program(); err != nil {
+				t.Errorf("%s: %s: %v", ty.name, inv.key, err)
+			}
+		}
+	}
+	if len(seen) < 200 {
+		t.Errorf("%d constraints", len(seen))
 	}
 }

@@ -99,6 +99,7 @@ func (d *Door) Routes() []gate.Route {
 	routes[0].Quiet = true
 	routes = append(routes, d.subscriptionRoutes()...)
 	routes = append(routes, d.terminologyRoutes()...)
+	routes = append(routes, d.validateRoutes()...)
 	for _, m := range methods {
 		routes = append(routes, route(m, "/{rest...}", "", gate.SignedIn, d.unknown))
 	}

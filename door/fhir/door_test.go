@@ -310,7 +310,7 @@ func TestRefusals(t *testing.T) {
 		{"impossible date", "POST", "/fhir/Patient", `{"resourceType":"Patient","birthDate":"2023-02-29"}`, 400, "Patient.birthDate"},
 		{"code not allowed", "POST", "/fhir/Patient", `{"resourceType":"Patient","gender":"f"}`, 400, "Patient.gender"},
 		{"missing element", "POST", "/fhir/Observation", `{"resourceType":"Observation","status":"final"}`, 400, "Observation.code"},
-		{"two of a choice", "POST", "/fhir/Patient", `{"resourceType":"Patient","deceasedBoolean":true,"deceasedDateTime":"2020"}`, 400, "Patient.deceasedDateTime"},
+		{"two of a choice", "POST", "/fhir/Patient", `{"resourceType":"Patient","deceasedBoolean":true,"deceasedDateTime":"2020"}`, 400, "Patient.deceased"},
 		{"string for boolean", "POST", "/fhir/Patient", `{"resourceType":"Patient","active":"true"}`, 400, "Patient.active"},
 		{"not an array", "POST", "/fhir/Patient", `{"resourceType":"Patient","name":{"family":"x"}}`, 400, "Patient.name"},
 		{"null", "POST", "/fhir/Patient", `{"resourceType":"Patient","gender":null}`, 400, "Patient.gender"},

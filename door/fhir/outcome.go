@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strings"
 
+	"zhiwei/domain/clinical"
 	"zhiwei/door/gate"
 	"zhiwei/kernel"
 	"zhiwei/kernel/errs"
@@ -24,12 +26,16 @@ func (e *statusError) Unwrap() error { return e.err }
 func withStatus(status int, err error) error { return &statusError{status, err} }
 
 // statusOf maps an error to HTTP. What was deleted is 410; another version than
-// the one in If-Match is 412.
+// the one in If-Match is 412; a resource that breaks rules is 422, and 400 where
+// it is no resource of R4 at all (R4 §3.1.0.8.1, "Rejecting Updates").
 func statusOf(err error) int {
 	var s *statusError
+	var rejected *clinical.Rejection
 	switch {
 	case errors.As(err, &s):
 		return s.status
+	case errors.As(err, &rejected) && rejected.Rules:
+		return http.StatusUnprocessableEntity
 	case kernel.IsGone(err):
 		return http.StatusGone
 	case errs.Is(err, errs.Conflict) && errs.PathOf(err) == "version":
@@ -73,6 +79,10 @@ type text struct {
 
 // outcomeOf renders an error in a language.
 func outcomeOf(err error, lang string) operationOutcome {
+	var rejected *clinical.Rejection
+	if errors.As(err, &rejected) {
+		return operationOutcome{ResourceType: "OperationOutcome", Issue: rejection(rejected, errs.PathOf(err), lang)}
+	}
 	status := statusOf(err)
 	i := issue{Severity: "error", Code: issueCodes[errs.KindOf(err)], Details: text{errs.Sentence(err, lang)}}
 	switch {
@@ -91,6 +101,42 @@ func outcomeOf(err error, lang string) operationOutcome {
 		i.Expression = []string{p}
 	}
 	return operationOutcome{ResourceType: "OperationOutcome", Issue: []issue{i}}
+}
+
+// rejection renders everything that is wrong with a document. at is where the
+// error is by now: the path of the first error, moved along with the document
+// into an entry of a Bundle.
+func rejection(r *clinical.Rejection, at, lang string) []issue {
+	inside := errs.PathOf(r.Unwrap())
+	root, rest, deep := strings.Cut(inside, ".")
+	if deep {
+		rest = "." + rest
+	}
+	outside, moved := strings.CutSuffix(at, rest)
+	moved = moved && outside != root
+	out := make([]issue, 0, len(r.Issues))
+	for i := range r.Issues {
+		one := issueOf(&r.Issues[i], lang)
+		if moved && len(one.Expression) > 0 {
+			one.Expression[0] = outside + strings.TrimPrefix(one.Expression[0], root)
+		}
+		out = append(out, one)
+	}
+	return out
+}
+
+// issueOf renders one finding of validation.
+func issueOf(i *clinical.Issue, lang string) issue {
+	out := issue{Severity: i.Severity, Code: i.Code, Details: text{errs.Text{ZH: i.ZH, EN: i.EN}.In(lang)}, Diagnostics: i.Key}
+	if i.Expression != "" {
+		out.Expression = []string{i.Expression}
+	}
+	return out
+}
+
+// add notes an error among the issues.
+func (o *operationOutcome) add(err error, lang string) {
+	o.Issue = append(o.Issue, outcomeOf(err, lang).Issue...)
 }
 
 // note is an OperationOutcome that says something and refuses nothing.
