@@ -22,6 +22,7 @@ import (
 	"zhiwei/blob/files"
 	"zhiwei/domain/clinical"
 	"zhiwei/domain/people"
+	"zhiwei/domain/terminology"
 	"zhiwei/door/fhir"
 	"zhiwei/door/fhir/subscription"
 	"zhiwei/door/gate"
@@ -79,7 +80,7 @@ func (h *house) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	list := append([]app.App{{Name: "people", Module: h.people}, {Name: "clinical", Module: clinical.Module{}}, {Name: subscription.Name, Module: h.subscriptions}}, optional...)
+	list := append([]app.App{{Name: "people", Module: h.people}, {Name: "clinical", Module: clinical.Module{}}, {Name: "terminology", Module: terminology.Module{}}, {Name: subscription.Name, Module: h.subscriptions}}, optional...)
 	if h.apps, err = app.Build(list); err != nil {
 		return err
 	}

@@ -41,6 +41,7 @@ func init() {
 		{"serve", "run the hospital 运行", "zhiwei serve --data ./data --listen 127.0.0.1:8080", serve},
 		{"token create", "make a service token and print it alone 创建服务令牌", "zhiwei token create --data ./data --name lis --scope 'system/*.cruds'", tokenCreate},
 		{"import fhir", "load FHIR R4 files or folders 导入 FHIR 数据", "zhiwei import fhir --data ./data bundles/", importFHIR},
+		{"import codes", "load a code system: diagnoses, drugs, items 导入代码系统", "zhiwei import codes --data ./data --system http://hospital.example/drugs drugs.csv", importCodes},
 		{"check", "read everything, print one line per damaged thing 校验", "zhiwei check --data ./data", check},
 		{"version", "print the version 版本", "zhiwei version", printVersion},
 	}

@@ -101,20 +101,22 @@ func Concepts() kind.Kind {
 
 // conceptData is a concept as its record holds it.
 type conceptData struct {
-	System       string               `json:"system"`
-	Code         string               `json:"code"`
-	Display      string               `json:"display,omitempty"`
-	Definition   string               `json:"definition,omitempty"`
-	Version      string               `json:"version,omitempty"`
-	Inactive     bool                 `json:"inactive,omitempty"`
-	Abstract     bool                 `json:"abstract,omitempty"`
-	Parents      []string             `json:"parents,omitempty"`
-	Ancestors    []string             `json:"ancestors,omitempty"`
-	Designations []conceptDesignation `json:"designations,omitempty"`
-	Properties   []ImportedProperty   `json:"properties,omitempty"`
+	System       string                `json:"system"`
+	Code         string                `json:"code"`
+	Display      string                `json:"display,omitempty"`
+	Definition   string                `json:"definition,omitempty"`
+	Version      string                `json:"version,omitempty"`
+	Inactive     bool                  `json:"inactive,omitempty"`
+	Abstract     bool                  `json:"abstract,omitempty"`
+	Parents      []string              `json:"parents,omitempty"`
+	Ancestors    []string              `json:"ancestors,omitempty"`
+	Designations []ImportedDesignation `json:"designations,omitempty"`
+	Properties   []ImportedProperty    `json:"properties,omitempty"`
 }
 
-type conceptDesignation struct {
+// ImportedDesignation is another name of an Imported concept. Use is
+// system|code.
+type ImportedDesignation struct {
 	Language string `json:"language,omitempty"`
 	Use      string `json:"use,omitempty"`
 	Value    string `json:"value"`
@@ -142,9 +144,11 @@ func (d *conceptData) concept() *Concept {
 	return c
 }
 
-func dataOf(system, version string, c *Concept) *conceptData {
+// NewImported gives a concept the form in which it is imported. System and
+// version are set by the import.
+func NewImported(c *Concept) *Imported {
 	d := &conceptData{
-		System: system, Version: version, Code: c.Code, Display: c.Display, Definition: c.Definition, Inactive: c.Inactive, Abstract: c.Abstract,
+		Code: c.Code, Display: c.Display, Definition: c.Definition, Inactive: c.Inactive, Abstract: c.Abstract,
 		Parents: c.Parents, Ancestors: c.Ancestors,
 	}
 	for _, n := range c.Designations {
@@ -152,7 +156,7 @@ func dataOf(system, version string, c *Concept) *conceptData {
 		if n.Use.Code != "" {
 			use = n.Use.System + "|" + n.Use.Code
 		}
-		d.Designations = append(d.Designations, conceptDesignation{n.Language, use, n.Value})
+		d.Designations = append(d.Designations, ImportedDesignation{n.Language, use, n.Value})
 	}
 	for _, p := range c.Properties {
 		d.Properties = append(d.Properties, ImportedProperty(p))

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 
+	"zhiwei/domain/terminology"
 	"zhiwei/door/fhir"
 	"zhiwei/kernel/errs"
 	"zhiwei/kernel/identity"
@@ -41,23 +42,41 @@ type Remote struct {
 // Import implements Sink. Errors of the server come back as they were said;
 // Unavailable where it cannot be reached.
 func (m Remote) Import(ctx context.Context, u fhir.Unit) (fhir.Report, error) {
-	var body bytes.Buffer
-	z := gzip.NewWriter(&body)
-	if _, err := z.Write(u.Data); err != nil {
-		return fhir.Report{}, errs.Wrap("import", u.Name, err)
-	}
-	if err := z.Close(); err != nil {
-		return fhir.Report{}, errs.Wrap("import", u.Name, err)
-	}
 	q := url.Values{"name": {u.Name}}
 	if u.Lines {
 		q.Set("lines", "true")
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, m.Base+fhir.Prefix+"/$import-file?"+q.Encode(), &body)
+	var rep fhir.Report
+	err := m.post(ctx, "/$import-file?"+q.Encode(), "application/octet-stream", u.Name, u.Data, &rep)
+	return rep, err
+}
+
+// Codes imports a unit of a code system. Errors as of Import.
+func (m Remote) Codes(ctx context.Context, u terminology.Unit) (terminology.Report, error) {
+	var rep terminology.Report
+	data, err := json.Marshal(u)
 	if err != nil {
-		return fhir.Report{}, errs.Wrap("import", m.Base, err)
+		return rep, errs.Wrap("import", u.System, err)
 	}
-	req.Header.Set("Content-Type", "application/octet-stream")
+	err = m.post(ctx, "/$import-codes", fhir.ContentType, u.System, data, &rep)
+	return rep, err
+}
+
+// post sends a unit compressed and reads what came of it.
+func (m Remote) post(ctx context.Context, path, contentType, name string, data []byte, report any) error {
+	var body bytes.Buffer
+	z := gzip.NewWriter(&body)
+	if _, err := z.Write(data); err != nil {
+		return errs.Wrap("import", name, err)
+	}
+	if err := z.Close(); err != nil {
+		return errs.Wrap("import", name, err)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, m.Base+fhir.Prefix+path, &body)
+	if err != nil {
+		return errs.Wrap("import", m.Base, err)
+	}
+	req.Header.Set("Content-Type", contentType)
 	req.Header.Set("Content-Encoding", "gzip")
 	if m.Token != "" {
 		req.Header.Set("Authorization", "Bearer "+m.Token)
@@ -68,21 +87,20 @@ func (m Remote) Import(ctx context.Context, u fhir.Unit) (fhir.Report, error) {
 	}
 	res, err := client.Do(req)
 	if err != nil {
-		return fhir.Report{}, errs.E(errs.Unavailable, "import", m.Base, "连接不上服务器 "+m.Base+"；请确认它正在运行。", "The server "+m.Base+" cannot be reached; check that it is running.").Because(err)
+		if ctx.Err() != nil {
+			return errs.Wrap("import", name, ctx.Err())
+		}
+		return errs.E(errs.Unavailable, "import", m.Base, "连接不上服务器 "+m.Base+"；请确认它正在运行。", "The server "+m.Base+" cannot be reached; check that it is running.").Because(err)
 	}
 	defer res.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(res.Body, 16<<20))
 	if err != nil {
-		return fhir.Report{}, errs.E(errs.Unavailable, "import", m.Base, "与服务器的连接中断，请重试。", "The connection to the server broke off; try again.").Because(err)
+		return errs.E(errs.Unavailable, "import", m.Base, "与服务器的连接中断，请重试。", "The connection to the server broke off; try again.").Because(err)
 	}
 	if res.StatusCode != http.StatusOK {
-		return fhir.Report{}, refusal(u.Name, res, answer)
+		return refusal(name, res, answer)
 	}
-	var rep fhir.Report
-	if err := json.Unmarshal(answer, &rep); err != nil {
-		return fhir.Report{}, errs.Wrap("import", u.Name, err)
-	}
-	return rep, nil
+	return errs.Wrap("import", name, json.Unmarshal(answer, report))
 }
 
 // kinds are our kinds of error for the statuses the door answers.

@@ -79,6 +79,18 @@ func ReadSystem(raw []byte) (*System, error) {
 	return s, nil
 }
 
+// ReadConcept reads one concept of a CodeSystem in JSON with those nested in it.
+// Their property child is left among the properties.
+func ReadConcept(raw []byte) ([]Concept, error) {
+	var j jsonConcept
+	if err := json.Unmarshal(raw, &j); err != nil {
+		return nil, invalid("concept", "concept 无法识别。", "A concept cannot be read.")
+	}
+	var s System
+	err := s.add([]jsonConcept{j}, "", 0)
+	return s.Concepts, err
+}
+
 func (s *System) add(list []jsonConcept, parent string, depth int) error {
 	if depth > maxDepth {
 		return invalid(s.URL, "代码系统的层次超过 200 层。", "The code system is nested deeper than 200 levels.")
