@@ -4,7 +4,7 @@ package fhirpath
 const maxText = 1 << 20
 
 func tooLong() *Error {
-	return &Error{Exhausted, -1, "表达式产生的字符串超过 1 MB。", "The expression makes a string of more than 1 MB."}
+	return &Error{Stage: Exhausted, At: -1, ZH: "表达式产生的字符串超过 1 MB。", EN: "The expression makes a string of more than 1 MB."}
 }
 
 func (n *mathNode) eval(r *run) *Error {

@@ -114,14 +114,7 @@ func (c *checker) node(n node, this static) (static, *Error) {
 	case *keyNode:
 		return c.node(n.of, this)
 	case *unionNode:
-		l, err := c.node(n.left, this)
-		if err != nil {
-			return static{}, err
-		}
-		r, err := c.node(n.right, this)
-		out := l.merge(r)
-		out.many = true
-		return out, err
+		return c.union(n, this)
 	case *logicNode:
 		return of(Boolean), c.all(this, n.left, n.right)
 	case *equalNode:
@@ -137,6 +130,22 @@ func (c *checker) node(n node, this static) (static, *Error) {
 		return static{any: true}, c.all(this, n.left, n.right)
 	}
 	return static{any: true, many: true}, nil
+}
+
+// union lets an alternative begin with another resource type, as expressions of
+// search parameters for several types do, where one begins with this one.
+func (c *checker) union(n *unionNode, this static) (static, *Error) {
+	l, errL := c.node(n.left, this)
+	if errL != nil && !errL.foreign {
+		return static{}, errL
+	}
+	r, errR := c.node(n.right, this)
+	if errR != nil && (!errR.foreign || errL != nil) {
+		return static{}, errR
+	}
+	out := l.merge(r)
+	out.many = true
+	return out, nil
 }
 
 func (c *checker) all(this static, nodes ...node) *Error {
@@ -195,7 +204,9 @@ func (c *checker) member(n *memberNode, this static) (static, *Error) {
 func (c *checker) noElement(n *memberNode, from static) *Error {
 	t := from.types[0]
 	if n.from == nil && c.model.Type(n.name) != nil {
-		return semantic(n.at, "表达式以 "+n.name+" 开头，而焦点是 "+t.Name+"。", "The expression begins with "+n.name+", but the focus is a "+t.Name+".")
+		err := semantic(n.at, "表达式以 "+n.name+" 开头，而焦点是 "+t.Name+"。", "The expression begins with "+n.name+", but the focus is a "+t.Name+".")
+		err.foreign = true
+		return err
 	}
 	for i := range t.Elements {
 		e := &t.Elements[i]

@@ -20,6 +20,8 @@ type Error struct {
 	Stage  Stage
 	At     int
 	ZH, EN string
+
+	foreign bool // the path begins with another type than the focus has
 }
 
 // Error is the sentence in English with the place.
@@ -32,14 +34,14 @@ func (e *Error) Error() string {
 
 func syntax(at int, zh, en string) *Error {
 	place := strconv.Itoa(at + 1)
-	return &Error{Syntax, at, "表达式第 " + place + " 个字符处：" + zh, en}
+	return &Error{Stage: Syntax, At: at, ZH: "表达式第 " + place + " 个字符处：" + zh, EN: en}
 }
 
 func semantic(at int, zh, en string) *Error {
-	return &Error{Semantic, at, zh, en}
+	return &Error{Stage: Semantic, At: at, ZH: zh, EN: en}
 }
 
-func execution(zh, en string) *Error { return &Error{Execution, -1, zh, en} }
+func execution(zh, en string) *Error { return &Error{Stage: Execution, At: -1, ZH: zh, EN: en} }
 
 // clip shortens what a message quotes.
 func clip(s string) string {

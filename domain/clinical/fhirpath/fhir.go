@@ -169,7 +169,10 @@ func (r *run) resolve(v *Value) (Value, bool) {
 			}
 			out := Value{kind: nodeValue, raw: c, typ: r.resourceType(c)}
 			if r.paths {
-				out.at = &place{root.at, m, "contained", "contained", i}
+				out.at = &place{up: root.at, parent: m, property: "contained", name: "contained", index: i}
+				if root.typ != nil {
+					out.at.element = root.typ.byName["contained"]
+				}
 			}
 			return out, true
 		}

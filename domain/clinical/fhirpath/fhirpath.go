@@ -212,7 +212,7 @@ func (r *run) drop(mark, mid int) {
 // charge counts work done.
 func (r *run) charge(n int) *Error {
 	if r.steps += n; r.steps > r.max {
-		return &Error{Exhausted, -1, "表达式的计算量超过上限；请缩小范围后再试。", "The expression asks for more work than is allowed; narrow it down."}
+		return &Error{Stage: Exhausted, At: -1, ZH: "表达式的计算量超过上限；请缩小范围后再试。", EN: "The expression asks for more work than is allowed; narrow it down."}
 	}
 	return nil
 }
@@ -316,4 +316,18 @@ func (r *run) probe(n node) (truth, *Error) {
 	t, err := logical(found)
 	r.cut(mark)
 	return t, err
+}
+
+// Last takes the last step off a path: for Patient.contact.name the path
+// Patient.contact and the element name. ok is false where e does not end in the
+// name of an element.
+func (e *Expr) Last() (parent *Expr, element string, ok bool) {
+	m, ok := e.root.(*memberNode)
+	if !ok {
+		return nil, "", false
+	}
+	if m.from == nil {
+		return &Expr{"$this", thisNode{}}, m.name, true
+	}
+	return &Expr{e.src, m.from}, m.name, true
 }

@@ -117,7 +117,7 @@ func (n *variableNode) eval(r *run) *Error {
 		} else if s, ok := strings.CutPrefix(n.name, "ext-"); ok {
 			r.push(Text(structureBase + s))
 		} else {
-			return &Error{Execution, n.at, "没有名为 %" + clip(n.name) + " 的变量。", "There is no variable %" + clip(n.name) + "."}
+			return &Error{Stage: Execution, At: n.at, ZH: "没有名为 %" + clip(n.name) + " 的变量。", EN: "There is no variable %" + clip(n.name) + "."}
 		}
 	}
 	return nil
@@ -278,7 +278,7 @@ func (r *run) property(v *Value, object map[string]any, e *Element, p *Property)
 	shadows, shadowed := shadow.([]any)
 	if !many && !shadowed {
 		ext, _ := shadow.(map[string]any)
-		r.child(v, object, e.Name, p, raw, ext, -1)
+		r.child(v, object, e, p, raw, ext, -1)
 		return
 	}
 	for i := range max(len(values), len(shadows)) {
@@ -293,18 +293,18 @@ func (r *run) property(v *Value, object map[string]any, e *Element, p *Property)
 		if x == nil && ext == nil {
 			continue
 		}
-		r.child(v, object, e.Name, p, x, ext, i)
+		r.child(v, object, e, p, x, ext, i)
 	}
 }
 
-func (r *run) child(v *Value, object map[string]any, name string, p *Property, x any, ext map[string]any, i int) {
+func (r *run) child(v *Value, object map[string]any, e *Element, p *Property, x any, ext map[string]any, i int) {
 	typ := p.Type
 	if typ == nil {
 		typ = r.resourceType(x)
 	}
 	out := Value{kind: nodeValue, typ: typ, raw: x, ext: ext}
 	if r.paths {
-		out.at = &place{v.at, object, p.Name, name, i}
+		out.at = &place{v.at, object, e, p.Name, e.Name, i}
 	}
 	r.stack = append(r.stack, out)
 }

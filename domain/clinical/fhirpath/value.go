@@ -55,6 +55,7 @@ type Value struct {
 type place struct {
 	up       *place
 	parent   map[string]any // the object that holds the property
+	element  *Element       // nil where the type is not known
 	property string         // in JSON
 	name     string         // in expressions; of a root: its whole path
 	index    int            // in a list; -1 where the property is no list
@@ -194,6 +195,15 @@ func (v Value) Holder() (object map[string]any, property string, index int) {
 		return nil, "", -1
 	}
 	return v.at.parent, v.at.property, v.at.index
+}
+
+// Element is the element of its holder's type that v is; nil where Holder finds
+// none and where the type is not known.
+func (v Value) Element() *Element {
+	if v.at == nil {
+		return nil
+	}
+	return v.at.element
 }
 
 // ModelType is the type of a node; nil for system values.
