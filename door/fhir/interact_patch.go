@@ -83,7 +83,7 @@ func (d *Door) patch(w http.ResponseWriter, r *http.Request, p *identity.Princip
 // readPatch reads a patch of a media type. Invalid where it is none.
 func readPatch(typ, media string, raw []byte) (patcher, error) {
 	if media != JSONPatchType {
-		return readFHIRPathPatch(typ, raw)
+		return parseFHIRPathPatch(typ, raw)
 	}
 	ops, err := jsonpatch.Parse(raw)
 	if err != nil {
@@ -105,20 +105,11 @@ func readPatch(typ, media string, raw []byte) (patcher, error) {
 	}, nil
 }
 
-// readFHIRPathPatch reads the Parameters of a FHIRPath Patch (R4
-// fhirpatch.html).
-func readFHIRPathPatch(typ string, raw []byte) (patcher, error) {
-	if name, _ := clinical.Head(raw); name != "Parameters" {
-		return nil, errs.E(errs.Invalid, "patch", typ, "FHIRPath Patch 应为一个 Parameters 资源。", "A FHIRPath Patch is a Parameters resource.").At("resourceType")
-	}
-	return nil, withStatus(http.StatusNotImplemented, errs.E(errs.Invalid, "patch", typ, "本服务尚不支持 FHIRPath Patch；请使用 JSON Patch（"+JSONPatchType+"）。", "This server does not take FHIRPath Patch yet; send a JSON Patch ("+JSONPatchType+")."))
-}
-
 // entryPatch reads the patch of an entry of a Bundle: a Binary with a JSON Patch,
 // or the Parameters of a FHIRPath Patch (R4 §3.1.0.11.1).
 func entryPatch(typ string, e *clinical.Entry) (patcher, error) {
 	if e.Type != "Binary" {
-		return readFHIRPathPatch(typ, e.Resource)
+		return parseFHIRPathPatch(typ, e.Resource)
 	}
 	var b struct {
 		ContentType string `json:"contentType"`
