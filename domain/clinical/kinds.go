@@ -43,7 +43,7 @@ func declare(d *definitions, t *typeDef) kind.Kind {
 	k.Search = l.params
 	k.Place.Compartment = compartment(&k)
 	k.Place.Shared = k.Place.Subject == "" && len(k.Place.Compartment.Params) == 0 && !containers[t.name]
-	k.Access = access(&k)
+	k.Access = grants(&k)
 	guardSubscription(&k)
 	if v, ok := views[t.name]; ok {
 		k.View, k.Fields = v.view, v.fields
@@ -62,12 +62,12 @@ func declare(d *definitions, t *typeDef) kind.Kind {
 	return k
 }
 
-// access is who may do what. Records of patients are for those who treat one of
+// grants are who may do what. Records of patients are for those who treat one of
 // them and for whoever wrote them. What may hold anybody's data and names nobody
 // is for its author alone until an application's profile says more: closed is
 // the safe side. The administrator of clinical data is held back by nothing: who
 // keeps the data must be able to mend it, and all he does stands in the audit.
-func access(k *kind.Kind) []kind.Grant {
+func grants(k *kind.Kind) []kind.Grant {
 	mine, all := "", ""
 	switch {
 	case containers[k.Name], k.Name == "AuditEvent":
