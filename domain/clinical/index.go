@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"zhiwei/kernel/kind"
+	"zhiwei/kernel/record"
 	"zhiwei/kernel/search"
 	"zhiwei/kernel/shape"
 )
@@ -81,6 +82,7 @@ func (b *indexBuilder) columns(list []column, root, element node, occ int32) {
 
 type indexBuilder struct {
 	ix    search.Index
+	refs  lookup[search.Ref]
 	local *time.Location
 }
 
@@ -447,9 +449,35 @@ func (b *indexBuilder) reference(c *column, n node, occ int32) {
 }
 
 func (b *indexBuilder) addRef(r search.Ref) {
-	if !slices.Contains(b.ix.Refs, r) {
-		b.ix.Refs = append(b.ix.Refs, r)
+	if b.refs.has(b.ix.Refs, r) {
+		return
 	}
+	b.ix.Refs = append(b.ix.Refs, r)
+}
+
+// few is up to how many entries a list is looked through; a longer one, such as
+// the targets of a Provenance, is looked up.
+const few = 24
+
+// lookup tells what a growing list holds already.
+type lookup[T comparable] map[T]struct{}
+
+// has tells whether list holds v, and remembers v as about to be added.
+func (l *lookup[T]) has(list []T, v T) bool {
+	if len(list) < few {
+		return slices.Contains(list, v)
+	}
+	if *l == nil {
+		*l = make(lookup[T], 4*few)
+		for _, x := range list {
+			(*l)[x] = struct{}{}
+		}
+	}
+	if _, there := (*l)[v]; there {
+		return true
+	}
+	(*l)[v] = struct{}{}
+	return false
 }
 
 // uncovered adds every literal reference to a record that no parameter kept.
@@ -457,6 +485,11 @@ func (b *indexBuilder) addRef(r search.Ref) {
 // into.
 func (b *indexBuilder) uncovered(doc map[string]any) {
 	inBundle := doc["resourceType"] == "Bundle"
+	kept := make([]record.Key, 0, len(b.ix.Refs))
+	for i := range b.ix.Refs {
+		kept = append(kept, b.ix.Refs[i].Target)
+	}
+	var keys lookup[record.Key]
 	var walk func(v any)
 	walk = func(v any) {
 		switch v := v.(type) {
@@ -467,8 +500,8 @@ func (b *indexBuilder) uncovered(doc map[string]any) {
 		case map[string]any:
 			if lit, ok := v["reference"].(string); ok {
 				if l, ok := ParseReference(lit); ok && l.URL == "" {
-					key := l.Key()
-					if !slices.ContainsFunc(b.ix.Refs, func(r search.Ref) bool { return r.Target == key }) {
+					if key := l.Key(); !keys.has(kept, key) {
+						kept = append(kept, key)
 						b.ix.Refs = append(b.ix.Refs, search.Ref{Param: shape.AnyRef, Target: key})
 					}
 				}

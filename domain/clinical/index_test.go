@@ -119,3 +119,27 @@ func TestIndex(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkIndex is what finding costs a write, before the store.
+func BenchmarkIndex(b *testing.B) {
+	s := samples(b)
+	f := NewFormat(time.UTC)
+	docs := make([]map[string]any, len(s))
+	for i := range s {
+		doc, _, err := f.Parse(&s[i].kind, s[i].raw)
+		if err != nil {
+			b.Fatal(err)
+		}
+		docs[i] = doc
+	}
+	entries := 0
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		ix, err := f.Index(&s[i%len(s)].kind, docs[i%len(s)])
+		if err != nil {
+			b.Fatal(err)
+		}
+		entries += len(ix.Tokens) + len(ix.Texts) + len(ix.Dates) + len(ix.Quantities) + len(ix.Refs)
+	}
+	b.ReportMetric(float64(entries)/float64(b.N), "entries/resource")
+}
