@@ -335,19 +335,11 @@ func (pr processing) get(req *clinical.Request, from reader) entryAnswer {
 // find answers a search on a type inside a Bundle.
 func (pr processing) find(typ, query string, from reader) entryAnswer {
 	fail := func(err error) entryAnswer { return entryAnswer{status: statusOf(err), err: err} }
-	a, err := pr.d.parseQuery(typ, query, pr.base, false)
+	b, n, err := pr.d.searchset(pr.ctx, pr.p, searchRequest{types: []string{typ}, path: typ, raw: query, base: pr.base, lang: pr.lang, find: from.search})
 	if err != nil {
 		return fail(err)
 	}
-	page, err := from.search(a.query)
-	if err != nil {
-		return fail(err)
-	}
-	b, err := pr.d.appendSearchset(nil, typ, pr.base, pr.lang, a, page)
-	if err != nil {
-		return fail(err)
-	}
-	return entryAnswer{status: http.StatusOK, body: b, records: len(page.Records)}
+	return entryAnswer{status: http.StatusOK, body: b, records: n}
 }
 
 // respond writes the answers in the order of the entries.

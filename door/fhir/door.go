@@ -35,11 +35,11 @@ type Options struct {
 	Base string
 	// Version of the program, for the CapabilityStatement.
 	Version string
-	// Terminology answers what codes mean; nil: over the kernel.
-	Terminology *terminology.Service
 	// Subscriptions tell subscribers; nil: nobody does, and their operations are not
 	// there.
 	Subscriptions *subscription.Module
+	// Terminology answers what codes mean; nil: over the kernel.
+	Terminology *terminology.Service
 }
 
 // Door serves FHIR over one kernel. It is safe for concurrent use.
@@ -59,11 +59,11 @@ type Door struct {
 // New makes a door.
 func New(k *kernel.Kernel, o Options) *Door {
 	d := &Door{k: k, base: strings.TrimSuffix(o.Base, "/"), version: o.Version, format: clinical.NewFormat(time.UTC)}
-	if d.subscriptions = o.Subscriptions; d.subscriptions != nil {
-		d.subscriptions.Speak(speech{d})
-	}
 	if d.terms = o.Terminology; d.terms == nil {
 		d.terms = terminology.NewService(k)
+	}
+	if d.subscriptions = o.Subscriptions; d.subscriptions != nil {
+		d.subscriptions.Speak(speech{d})
 	}
 	d.capabilities = sync.OnceValues(func() ([]byte, error) { return json.Marshal(d.capability()) })
 	d.inner = sync.OnceValue(d.innerMux)
@@ -82,12 +82,10 @@ func (d *Door) Routes() []gate.Route {
 		route(http.MethodPost, "/{$}", "transaction", gate.SignedIn, d.bundle),
 		route(http.MethodPost, "/$import-file", "import", gate.Can(clinical.ImportFileKind, "create"), d.importFile),
 		route(http.MethodGet, "/_history", "history", gate.SignedIn, d.historyOfAll),
-		route(http.MethodGet, "/{type}", "search", read, d.searchType),
 		route(http.MethodPost, "/{type}", "create", create, d.create),
 		route(http.MethodPut, "/{type}", "update", update, d.update),
 		route(http.MethodPatch, "/{type}", "patch", update, d.patch),
 		route(http.MethodDelete, "/{type}", "delete", remove, d.remove),
-		route(http.MethodPost, "/{type}/_search", "search", read, d.searchType),
 		route(http.MethodGet, "/{type}/_history", "history", read, d.historyOfType),
 		route(http.MethodGet, "/{type}/{id}", "read", read, d.read),
 		route(http.MethodPut, "/{type}/{id}", "update", update, d.update),
@@ -97,12 +95,15 @@ func (d *Door) Routes() []gate.Route {
 		route(http.MethodGet, "/{type}/{id}/_history/{vid}", "vread", read, d.vread),
 	}
 	routes[0].Quiet = true
-	routes = append(routes, d.subscriptionRoutes()...)
+	routes = append(routes, d.searchRoutes()...)
 	routes = append(routes, d.terminologyRoutes()...)
+	routes = append(routes, d.breakGlassRoutes()...)
 	routes = append(routes, d.validateRoutes()...)
+	routes = append(routes, d.subscriptionRoutes()...)
 	for _, m := range methods {
 		routes = append(routes, route(m, "/{rest...}", "", gate.SignedIn, d.unknown))
 	}
+	routes = append(routes, d.everythingRoutes()...)
 	return append(routes, d.refusedMethods(routes)...)
 }
 

@@ -78,8 +78,8 @@ func (d *Door) history(w http.ResponseWriter, r *http.Request, p *identity.Princ
 	}
 	b := make([]byte, 0, size)
 	b = append(b, `{"resourceType":"Bundle","type":"history"`...)
-	if key.Kind != "" && page.Total >= 0 {
-		b = strconv.AppendInt(append(b, `,"total":`...), page.Total, 10)
+	if key.Kind != "" {
+		b = appendTotal(b, page.Total)
 	}
 	b = append(b, `,"link":[`...)
 	b = appendLink(b, "self", base+path+"/_history", self)
@@ -159,4 +159,12 @@ func appendVersion(b []byte, base string, r *record.Record) []byte {
 	b = strconv.AppendInt(b, r.Version, 10)
 	b = append(append(append(b, `\"","lastModified":"`...), lastModified(r.UpdatedAt)...), `"}}`...)
 	return b
+}
+
+// appendTotal writes the total of a Bundle; nothing where it is not known.
+func appendTotal(b []byte, total int64) []byte {
+	if total < 0 {
+		return b
+	}
+	return strconv.AppendInt(append(b, `,"total":`...), total, 10)
 }

@@ -93,10 +93,13 @@ func bodyBytes(r *http.Request) ([]byte, error) {
 		return nil, readFailure(err)
 	}
 	if buf.Len() == 0 {
-		return nil, errs.E(errs.Invalid, "http", "body", "请求正文为空；请发送一个 JSON 资源。", "The request body is empty; send a JSON resource.")
+		return nil, errs.E(errs.Invalid, "http", "body", "请求正文为空；请发送一个 JSON 资源。", "The request body is empty; send a JSON resource.").At(emptyBody)
 	}
 	return buf.Bytes(), nil
 }
+
+// emptyBody is the path of the error for a request without a body.
+const emptyBody = "body"
 
 func readFailure(err error) error {
 	var e *errs.Error
