@@ -112,9 +112,10 @@ type matcher struct {
 	*Module
 	lines map[string]*line
 	table *table // nil: to be built
-	seq   int64  // of the feed, dealt with
-	saved int64
-	at    time.Time // of saved
+	seq   int64  // of the feed, seen
+	done  int64  // of the feed, with all events of it committed
+	saved int64  // done as it was made durable
+	at    time.Time
 	stamp int64
 
 	known   map[string]principal // by id
@@ -143,8 +144,8 @@ func (m *Module) term(ctx context.Context) error {
 	if errors.Is(err, context.Canceled) { // a clean stop: nothing is looked at twice afterwards
 		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 		defer cancel()
-		if x.seq > x.saved {
-			if err := m.kernel.Store().SetCursor(last, cursorName, x.seq); err != nil {
+		if x.done > x.saved {
+			if err := m.kernel.Store().SetCursor(last, cursorName, x.done); err != nil {
 				m.log.Debug("cursor", "err", err)
 			}
 		}
@@ -424,11 +425,12 @@ func (x *matcher) settle(ctx context.Context) error {
 			return err
 		}
 	}
-	if now := x.clock.Now(); x.seq > x.saved && now.Sub(x.at) >= saveEvery {
-		if err := x.kernel.Store().SetCursor(ctx, cursorName, x.seq); err != nil {
+	x.done = x.seq
+	if now := x.clock.Now(); x.done > x.saved && now.Sub(x.at) >= saveEvery {
+		if err := x.kernel.Store().SetCursor(ctx, cursorName, x.done); err != nil {
 			return err
 		}
-		x.saved, x.at = x.seq, now
+		x.saved, x.at = x.done, now
 	}
 	return nil
 }
