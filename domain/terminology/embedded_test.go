@@ -60,6 +60,26 @@ func TestEveryEmbeddedValueSetIsUnderstood(t *testing.T) {
 	}
 }
 
+// The categories of ICD-10 are those of their source: 1,586 below 19 chapters and
+// 219 blocks.
+func TestICD10CategoriesStandUnderTheirChapters(t *testing.T) {
+	w := open(t)
+	for filter, want := range map[string]int{
+		`{"property":"level","op":"=","value":"chapter"}`: 19, `{"property":"level","op":"=","value":"block"}`: 219,
+		`{"property":"level","op":"exists","value":"false"}`: 1586, `{"property":"dual-coding","op":"exists","value":"true"}`: 84,
+		`{"property":"concept","op":"descendent-of","value":"A00-B99"}`: 193,
+	} {
+		x := w.expand(terminology.ExpandRequest{Resource: valueSet(`{"system":"` + terminology.ICD10 + `","filter":[` + filter + `]}`)})
+		if x.Total != want {
+			t.Errorf("%s: %d, want %d", filter, x.Total, want)
+		}
+	}
+	got, err := w.s.Lookup(t.Context(), w.p, terminology.ICD10, "", "A17", true)
+	if err != nil || got.Display != "神经系统的结核" || got.Concept.Parents[0] != "A15-A19" || got.Name("en") != got.Display {
+		t.Errorf("%+v %v", got, err)
+	}
+}
+
 func BenchmarkContains(b *testing.B) {
 	e := terminology.Standard()
 	for b.Loop() {

@@ -221,7 +221,7 @@ func (r *run) hand(ctx context.Context, u terminology.Unit) error {
 		return err
 	}
 	r.done += len(u.Concepts)
-	if r.o.Report != nil {
+	if r.o.Report != nil && len(u.Concepts) > 0 {
 		p := Progress{Done: r.done, All: r.g.defined}
 		if took := r.o.Clock.Now().Sub(r.start).Seconds(); took > 0 && r.done > 0 {
 			p.PerSecond = float64(r.done) / took

@@ -203,6 +203,9 @@ func (s *System) adopt() {
 			}
 			return true
 		})
+		if len(c.Properties) == 0 {
+			c.Properties = nil
+		}
 	}
 }
 
