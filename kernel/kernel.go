@@ -220,21 +220,14 @@ type stale struct {
 func (k *Kernel) reindex(ctx context.Context, kinds []stale) {
 	root := identity.Root()
 	for _, s := range kinds {
-		q := search.Query{Kind: s.kind, Limit: 500}
 		n := 0
-		for {
-			page, err := k.store.Search(ctx, k.View(root), q)
-			if err == nil {
-				err = k.reindexPage(ctx, page.Records)
-			}
-			if err != nil {
-				k.log.Error("reindex stopped; searching by the changed parameters stays refused until the next start", "kind", s.kind, "done", n, "err", err)
-				return
-			}
-			n += len(page.Records)
-			if q.After = page.Next; q.After == "" {
-				break
-			}
+		err := k.Reindex(ctx, s.kind, "", func(records int, _ string) error {
+			n += records
+			return nil
+		})
+		if err != nil {
+			k.log.Error("reindex stopped; searching by the changed parameters stays refused until the next start", "kind", s.kind, "done", n, "err", err)
+			return
 		}
 		if _, err := k.Write(ctx, root, s.done); err != nil {
 			k.log.Error("reindex could not be recorded; it runs again at the next start", "kind", s.kind, "err", err)
@@ -244,7 +237,7 @@ func (k *Kernel) reindex(ctx context.Context, kinds []stale) {
 	}
 }
 
-func (k *Kernel) reindexPage(ctx context.Context, page []record.Record) error {
+func (k *Kernel) reindexRecords(ctx context.Context, page []record.Record) error {
 	keys := make([]record.Key, len(page))
 	for i := range page {
 		keys[i] = page[i].Key

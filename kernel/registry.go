@@ -55,6 +55,9 @@ type Registry struct {
 	relation *kind.Relation
 	privacy  kind.Privacy
 	unready  map[string]map[string]bool // kind → parameters whose index is not whole
+
+	extensions map[string]extension // by kind
+	generation int64
 }
 
 // NewRegistry gives a registry that holds the kernel's own kinds.
@@ -270,7 +273,7 @@ func partParam(k *kind.Kind, name string) (store.Param, bool) {
 func (r *Registry) Ready(kindName, name string) bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return !r.unready[kindName][name]
+	return !r.unready[kindName][name] && !slices.Contains(r.extensions[kindName].unready, name)
 }
 
 func (r *Registry) setUnready(kindName string, params map[string]bool) {
