@@ -21,16 +21,25 @@ type innerKey struct{}
 // routes that need more than a permission on their type are not among them.
 func (d *Door) innerMux() *http.ServeMux {
 	mux := http.NewServeMux()
-	for _, rt := range d.Routes() {
+	for _, rt := range d.offered() {
 		allow := rt.Permission.String()
-		can, named := strings.CutPrefix(allow, "can:{type}.")
-		if rt.Method != http.MethodGet && !strings.Contains(rt.Pattern, "$") || !named && allow != gate.SignedIn.String() && allow != gate.Open.String() {
+		kindName, can := "", ""
+		if of, named := strings.CutPrefix(allow, "can:"); named {
+			kindName, can, _ = strings.Cut(of, ".")
+		} else if allow != gate.SignedIn.String() && allow != gate.Open.String() {
+			continue
+		}
+		if rt.Method != http.MethodGet && !strings.Contains(rt.Pattern, "$") || strings.Contains(rt.Pattern, "$import") || rt.Within < 0 {
 			continue
 		}
 		mux.HandleFunc(rt.Method+" "+rt.Pattern, func(w http.ResponseWriter, r *http.Request) {
 			p, _ := r.Context().Value(innerKey{}).(*identity.Principal)
-			err := error(nil)
-			if typ := r.PathValue("type"); named && clinical.IsResourceType(typ) && !d.k.Rules().MayEver(p, typ, can) {
+			asked := kindName
+			if wildcard, ok := strings.CutPrefix(kindName, "{"); ok {
+				asked = r.PathValue(strings.TrimSuffix(wildcard, "}"))
+			}
+			var err error
+			if asked != "" && d.k.Registry().Find(asked) != nil && !d.k.Rules().MayEver(p, asked, can) {
 				err = errs.E(errs.Forbidden, r.Method, r.URL.Path, "您没有做这件事的权限；如工作需要，请联系安全管理员。", "You may not do this; if your work needs it, ask the security administrator.")
 			} else {
 				err = rt.Handle(w, r, p)

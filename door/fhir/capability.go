@@ -2,7 +2,12 @@ package fhir
 
 import (
 	"bytes"
+	"encoding/json"
+	"hash/fnv"
+	"io"
 	"net/http"
+	"strconv"
+	"sync"
 
 	"zhiwei/domain/clinical"
 	"zhiwei/kernel/errs"
@@ -10,24 +15,72 @@ import (
 	"zhiwei/kernel/kind"
 )
 
-// metadata answers GET /fhir/metadata. It is made from the registry, so it says
-// what is true.
-func (d *Door) metadata(w http.ResponseWriter, r *http.Request, _ *identity.Principal) error {
+// metadata answers GET /fhir/metadata. It is made from the registry and the
+// routes, so it says what is true.
+func (d *Door) metadata(w http.ResponseWriter, r *http.Request, p *identity.Principal) error {
 	query := r.URL.Query()
 	for name := range query {
-		if name != "_format" && name != "_pretty" && name != "mode" {
+		if name != "_format" && name != "_pretty" && name != "mode" && name != "_summary" && name != "_elements" {
 			return unknownParameter(name)
 		}
 	}
 	if err := acceptable(r, query); err != nil {
 		return err
 	}
-	b, err := d.capabilities()
+	switch mode := query.Get("mode"); mode {
+	case "", "full", "normative":
+	case "terminology":
+		return d.terminologyCapabilities(w, r, p)
+	default:
+		return errs.E(errs.Invalid, "capabilities", mode, "mode 只能是 full、normative 或 terminology。", "mode takes full, normative or terminology.").At("mode")
+	}
+	b, err := d.capabilities.get(d)
 	if err != nil {
 		return errs.Wrap("capabilities", d.k.Site(), err)
 	}
 	send(w, r, http.StatusOK, bytes.ReplaceAll(b, []byte(basePlace), []byte(d.baseURL(r))))
 	return nil
+}
+
+// statement is the CapabilityStatement, made when it is first asked for and
+// again when what can be searched for has changed.
+type statement struct {
+	mu   sync.Mutex
+	of   uint64 // fingerprint of what it was made from
+	body []byte
+}
+
+func (s *statement) get(d *Door) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	of := d.declared()
+	if s.body != nil && s.of == of {
+		return s.body, nil
+	}
+	b, err := json.Marshal(d.capability())
+	if err != nil {
+		return nil, err
+	}
+	s.of, s.body = of, b
+	return b, nil
+}
+
+// declared is a fingerprint of the search parameters that answer.
+func (d *Door) declared() uint64 {
+	h := fnv.New64a()
+	for _, name := range clinical.ResourceTypes() {
+		k := d.k.Registry().Find(name)
+		if k == nil {
+			continue
+		}
+		for i := range k.Search {
+			if d.k.Registry().Ready(name, k.Search[i].Name) {
+				_, _ = io.WriteString(h, k.Search[i].Name) // a hash takes everything
+			}
+		}
+		_, _ = h.Write([]byte{0})
+	}
+	return h.Sum64()
 }
 
 // basePlace stands in the cached statement for the URL, which each client knows
@@ -47,48 +100,111 @@ func codes(list ...string) []object {
 // paramTypes are the kernel's types of parameters in FHIR's words.
 var paramTypes = map[kind.ParamType]string{
 	kind.TokenParam: "token", kind.StringParam: "string", kind.WordsParam: "string", kind.DateParam: "date", kind.NumberParam: "number",
-	kind.QuantityParam: "quantity", kind.ReferenceParam: "reference", kind.URIParam: "uri", kind.CompositeParam: "composite",
+	kind.QuantityParam: "quantity", kind.ReferenceParam: "reference", kind.URIParam: "uri", kind.CompositeParam: "composite", kind.NearParam: "special",
 }
 
+// capability is the CapabilityStatement of R4 of what is there.
 func (d *Door) capability() object {
+	operations, systemWide := d.operations()
+	standard := map[string]bool{} // "Type-code" of the parameters R4 gives
+	for _, k := range clinical.Kinds() {
+		for i := range k.Search {
+			standard[k.Name+"-"+k.Search[i].Name] = true
+		}
+	}
+	reverse := d.reverseIncludes()
 	var resources []object
 	for _, name := range clinical.ResourceTypes() {
 		k := d.k.Registry().Find(name)
 		if k == nil {
 			continue
 		}
-		params := []object{{"name": "_id", "type": "token"}, {"name": "_lastUpdated", "type": "date"}}
-		for i := range k.Search {
-			p := object{"name": k.Search[i].Name, "type": paramTypes[k.Search[i].Type]}
-			params = append(params, p)
+		params := []object{
+			{"name": "_id", "type": "token", "definition": definitionURL(name, "_id")},
+			{"name": "_lastUpdated", "type": "date", "definition": definitionURL(name, "_lastUpdated")},
 		}
-		resources = append(resources, object{
+		include := []string{"*"}
+		for i := range k.Search {
+			p := &k.Search[i]
+			if !d.k.Registry().Ready(name, p.Name) {
+				continue // refused until its index is whole
+			}
+			param := object{"name": p.Name, "type": paramTypes[p.Type]}
+			if standard[name+"-"+p.Name] {
+				param["definition"] = definitionURL(name, p.Name)
+			}
+			params = append(params, param)
+			if p.Type == kind.ReferenceParam {
+				include = append(include, name+":"+p.Name)
+			}
+		}
+		resource := object{
 			"type":              name,
 			"profile":           "http://hl7.org/fhir/StructureDefinition/" + name,
-			"interaction":       codes("read", "vread", "update", "delete", "history-instance", "history-type", "create", "search-type"),
+			"interaction":       codes("read", "vread", "update", "patch", "delete", "history-instance", "history-type", "create", "search-type"),
 			"versioning":        "versioned-update",
 			"readHistory":       true,
 			"updateCreate":      true,
 			"conditionalCreate": true,
-			"conditionalRead":   "not-match",
+			"conditionalRead":   "full-support",
 			"conditionalUpdate": true,
-			"conditionalDelete": "single",
+			"conditionalDelete": "multiple",
 			"referencePolicy":   []string{"literal", "enforced", "local"},
+			"searchInclude":     include,
 			"searchParam":       params,
-		})
+		}
+		if list := reverse[name]; len(list) > 0 {
+			resource["searchRevInclude"] = list
+		}
+		if list := operations[name]; len(list) > 0 {
+			resource["operation"] = list
+		}
+		resources = append(resources, resource)
 	}
 	return object{
 		"resourceType": "CapabilityStatement", "status": "active", "date": d.k.Clock().Now().UTC().Format(instant), "kind": "instance",
-		"publisher": "Zhiwei", "fhirVersion": "4.0.1", "format": []string{"json", ContentType},
+		"publisher": "Zhiwei", "fhirVersion": "4.0.1", "format": []string{"json", ContentType}, "patchFormat": []string{JSONPatchType, ContentType},
 		"software":       object{"name": "Zhiwei 治未", "version": d.versionName()},
 		"implementation": object{"description": "Zhiwei at " + d.k.Site(), "url": basePlace},
 		"rest": []object{{
-			"mode":        "server",
-			"security":    object{"cors": false, "description": "Bearer tokens with SMART on FHIR scopes, or a session of the pages."},
+			"mode": "server",
+			"documentation": "JSON alone (XML and Turtle: 406). A DELETE by criteria that match several needs _count, the most that may go; without it the answer is 412. " +
+				"A Bundle holds at most 64 MB, a page at most " + strconv.Itoa(maxCount) + " resources.",
+			"security":    d.security(),
 			"resource":    resources,
-			"interaction": codes("transaction", "batch", "history-system"),
+			"interaction": codes("transaction", "batch", "history-system", "search-system"),
+			"searchParam": []object{{"name": "_type", "type": "special"}, {"name": "_id", "type": "token"}, {"name": "_lastUpdated", "type": "date"}},
+			"operation":   systemWide,
+			"compartment": []string{
+				"http://hl7.org/fhir/CompartmentDefinition/patient", "http://hl7.org/fhir/CompartmentDefinition/encounter", "http://hl7.org/fhir/CompartmentDefinition/practitioner",
+				"http://hl7.org/fhir/CompartmentDefinition/relatedPerson", "http://hl7.org/fhir/CompartmentDefinition/device",
+			},
 		}},
 	}
+}
+
+// reverseIncludes lists, for each type, the "Type:param" by which others refer to
+// it.
+func (d *Door) reverseIncludes() map[string][]string {
+	out := map[string][]string{}
+	for _, from := range clinical.ResourceTypes() {
+		k := d.k.Registry().Find(from)
+		if k == nil {
+			continue
+		}
+		for i := range k.Search {
+			if p := &k.Search[i]; p.Type == kind.ReferenceParam && d.k.Registry().Ready(from, p.Name) {
+				to := p.To
+				if to == nil {
+					to = clinical.ResourceTypes()
+				}
+				for _, name := range to {
+					out[name] = append(out[name], from+":"+p.Name)
+				}
+			}
+		}
+	}
+	return out
 }
 
 func (d *Door) versionName() string {

@@ -8,7 +8,6 @@
 package fhir
 
 import (
-	"encoding/json"
 	"net/http"
 	"slices"
 	"strings"
@@ -52,8 +51,8 @@ type Door struct {
 	subscriptions *subscription.Module
 
 	terms        *terminology.Service
-	capabilities func() ([]byte, error) // the CapabilityStatement, made once
-	inner        func() *http.ServeMux  // what an entry of a batch may ask for
+	capabilities statement
+	inner        func() *http.ServeMux // what an entry of a batch may ask for
 }
 
 // New makes a door.
@@ -65,13 +64,18 @@ func New(k *kernel.Kernel, o Options) *Door {
 	if d.subscriptions = o.Subscriptions; d.subscriptions != nil {
 		d.subscriptions.Speak(speech{d})
 	}
-	d.capabilities = sync.OnceValues(func() ([]byte, error) { return json.Marshal(d.capability()) })
 	d.inner = sync.OnceValue(d.innerMux)
 	return d
 }
 
 // Routes are all addresses of the door.
 func (d *Door) Routes() []gate.Route {
+	routes := d.offered()
+	return append(routes, d.refusedMethods(routes)...)
+}
+
+// offered are the addresses that do something.
+func (d *Door) offered() []gate.Route {
 	route := func(method, pattern, action string, p gate.Permission, h gate.Handler) gate.Route {
 		return gate.Route{Method: method, Pattern: Prefix + pattern, Permission: p, Action: action, Handle: h, Problem: d.problem}
 	}
@@ -104,7 +108,7 @@ func (d *Door) Routes() []gate.Route {
 		routes = append(routes, route(m, "/{rest...}", "", gate.SignedIn, d.unknown))
 	}
 	routes = append(routes, d.everythingRoutes()...)
-	return append(routes, d.refusedMethods(routes)...)
+	return append(routes, d.smartRoutes()...)
 }
 
 // methods are those a gate knows; GET answers HEAD too.
