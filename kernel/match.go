@@ -117,7 +117,7 @@ func held(t *access.Treating) []search.Clause {
 	where := []search.Clause{member, states}
 	if t.Until != "" {
 		at := search.Millis(t.At)
-		where = append(where, search.Clause{Param: t.Until, Any: []search.Value{{Compare: search.Gt, Lo: at, Hi: at + 1}}})
+		where = append(where, search.Clause{Param: t.Until, Any: []search.Value{{Compare: search.Sa, Lo: at, Hi: at + 1}}})
 	}
 	return where
 }

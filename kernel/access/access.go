@@ -48,7 +48,7 @@ type Term struct {
 type Treating struct {
 	kind.Relation
 	Members []record.Key
-	At      time.Time // Until must end after it
+	At      time.Time // Until must begin after it
 }
 
 // Denied tells which persons denied a principal a kind of record: those of the

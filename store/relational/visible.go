@@ -199,7 +199,7 @@ func (l lookup) treated(t *access.Treating) (f frag, some bool) {
 		if !known {
 			return frag{}, false
 		}
-		f.add(" AND EXISTS (SELECT 1 FROM date tu WHERE tu.rid = tm.rid AND tu.p = ? AND tu.hi > ?)", until, millis(t.At)+1)
+		f.add(" AND EXISTS (SELECT 1 FROM date tu WHERE tu.rid = tm.rid AND tu.p = ? AND tu.lo > ?)", until, millis(t.At))
 	}
 	return f, true
 }

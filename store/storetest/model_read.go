@@ -79,7 +79,7 @@ func (m *Model) treated(t *access.Treating, subject record.Key) bool {
 			whom = whom || r.Param == t.Subject && r.Target == subject
 		}
 		for _, d := range v.index.Dates {
-			lasts = lasts || d.Param == t.Until && d.Hi > t.At.UnixMilli()+1
+			lasts = lasts || d.Param == t.Until && d.Lo > t.At.UnixMilli()
 		}
 		if member && whom && lasts {
 			return true
