@@ -269,6 +269,28 @@ func partParam(k *kind.Kind, name string) (store.Param, bool) {
 	return store.Param{}, false
 }
 
+// About implements store.Defs: the name under which what Place.Subject names is
+// kept, where some reference parameter looks at just that.
+func (r *Registry) About(kindName string) string {
+	k := r.Find(kindName)
+	if k == nil || k.Place.Subject == "" {
+		return ""
+	}
+	for i := range k.Search {
+		p := &k.Search[i]
+		if p.Type != kind.ReferenceParam {
+			continue
+		}
+		if slices.Contains(p.Over, k.Place.Subject) {
+			return k.Place.Subject
+		}
+		if len(p.Over) == 0 && p.Path == k.Place.Subject {
+			return p.Name
+		}
+	}
+	return ""
+}
+
 // Ready implements store.Defs: false while a changed parameter is being indexed.
 func (r *Registry) Ready(kindName, name string) bool {
 	r.mu.RLock()

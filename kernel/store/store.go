@@ -228,6 +228,10 @@ type Defs interface {
 	Param(kind, name string) (p Param, ok bool)
 	// Ready tells whether the parameter's index covers every record.
 	Ready(kind, name string) bool
+	// About is the index name of the references, at most one a record, that say
+	// what records of the kind are about: the patient. Their codes are kept by it
+	// too, so that both asked for together are one look-up. Empty: there is none.
+	About(kind string) string
 }
 
 // Param is what an adapter needs to know of one parameter.

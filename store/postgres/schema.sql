@@ -29,8 +29,9 @@ CREATE TABLE version (
 );
 ALTER TABLE version ALTER body SET STORAGE EXTERNAL;
 
-CREATE TABLE token (rid bigint, p integer, sys integer, occ integer, rank smallint, code text COLLATE "C");
+CREATE TABLE token (rid bigint, about bigint, p integer, sys integer, occ integer, rank smallint, code text COLLATE "C");
 CREATE INDEX token_code ON token (p, code, rid);
+CREATE INDEX token_about ON token (about, p, code, rid) WHERE about > 0;
 CREATE TABLE text (rid bigint, p integer, occ integer, form smallint, rank smallint, fold text COLLATE "C", exact text COLLATE "C");
 CREATE INDEX text_fold ON text (p, fold, rid);
 CREATE TABLE date (rid bigint, lo bigint, hi bigint, p integer, occ integer, cls smallint, rank smallint);

@@ -129,6 +129,7 @@ func (b *batch) adopt(st *state, x *row) error {
 	if err != nil {
 		return err
 	}
+	b.s.tieOf(x.kind, st.index)
 	st.cur, st.kept, st.rec, st.storedIx, st.real = x, x, rec, st.index, true
 	return nil
 }
@@ -349,7 +350,11 @@ func (c *change) entries(kind string, ix search.Index) (list []entry, refs []rec
 		}
 		list = append(list, entry{table: refEntry, p: p(r.Param), a: rid, occ: int64(r.Occ)})
 	}
-	return arrange(list), refs, nil
+	list = arrange(list)
+	if name := b.s.defs.About(kind); name != "" {
+		tie(list, p(name))
+	}
+	return list, refs, nil
 }
 
 // integrity holds at the end of a change, so that records of one transaction may

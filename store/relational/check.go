@@ -227,6 +227,7 @@ func (k *checker) wrong(x *row) string {
 	if x.owner != f.place.Owner || x.present != present(list) || x.subjectKey != f.place.Subject {
 		return "A column that it is found by is not what it says itself."
 	}
+	k.s.tieOf(x.kind, list)
 	for i := range list {
 		k.expect(&list[i], x.rid)
 	}

@@ -34,7 +34,7 @@ func scanEntry(t entryTable, r Row) (e entry, rid int64, err error) {
 	e.table = t
 	switch t {
 	case tokenEntry:
-		err = r.Scan(&e.p, &e.text, &rid, &e.a, &e.occ, &e.rank)
+		err = r.Scan(&e.p, &e.text, &rid, &e.a, &e.occ, &e.rank, &e.about)
 	case textEntry:
 		err = r.Scan(&e.p, &e.text, &rid, &e.a, &e.occ, &e.exact, &e.rank)
 	case dateEntry:
@@ -130,7 +130,7 @@ func (k *checker) differences(t entryTable, differ map[int64]bool) error {
 			if err != nil {
 				return nil // reported
 			}
-			for _, e := range list {
+			for _, e := range k.s.tieOf(x.kind, list) {
 				if e.table != t || !differ[e.p] {
 					continue
 				}

@@ -19,6 +19,7 @@ type cond struct {
 	record bool     // test looks at columns of record
 	lists  []branch // together all rows that may satisfy it; nil: it cannot lead
 	rank   int      // guess of how many it lists: less is fewer
+	about  frag     // it holds of just those rows whose about satisfies this: "= (…)" or "IN (…)"
 }
 
 // branch lists row numbers.
@@ -28,11 +29,13 @@ type branch struct {
 	rid     string // the column
 	ordered bool   // an index gives rid in order
 	check   bool   // rid may be of another kind: the record must be looked at
+	holds   []int  // other conditions that all rows of where satisfy
 }
 
 // Guesses for cond.rank, best leader first.
 const (
 	rankID = iota
+	rankAbout
 	rankRef
 	rankToken
 	rankText
@@ -142,6 +145,9 @@ func (c *compiler) clause(kindName string, cl search.Clause, r string) (cond, er
 		typ = kind.TokenParam
 	}
 	ps := c.stored(kindName, cl.Param, p, cl.Beside)
+	if typ == kind.ReferenceParam && c.isAbout(kindName, cl.Param, p) {
+		return c.references(ps, p, cl.Any, r), nil
+	}
 	var parts []cond
 	if typ == kind.TokenParam || typ == kind.URIParam {
 		parts = c.tokens(ps, cl.Any, r)
@@ -580,6 +586,44 @@ func (c *compiler) quantity(ps []int64, v search.Value, r string) cond {
 	x := c.rows("quantity", q, r, ps, compare, false)
 	x.rank = rankRange
 	return x
+}
+
+// isAbout tells whether a reference parameter is what codes are kept by.
+func (c *compiler) isAbout(kindName, param string, p store.Param) bool {
+	names := p.Over
+	if len(names) == 0 {
+		names = []string{param}
+	}
+	return len(names) == 1 && names[0] == c.s.defs.About(kindName)
+}
+
+// references compiles references of the parameter that codes are kept by.
+func (c *compiler) references(ps []int64, p store.Param, values []search.Value, r string) cond {
+	var parts []cond
+	var targets frag
+	whole := len(values) <= maxBranches
+	for i, v := range values {
+		x := c.reference(ps, p.Only, v, r)
+		parts = append(parts, x)
+		if whole = whole && x.rank == rankRef && v.URL == ""; !whole {
+			continue
+		}
+		one, _, _ := c.refRow(v)
+		_, one.sql, _ = strings.Cut(one.sql, " = ")
+		if i > 0 {
+			targets.add(", ")
+		}
+		targets.append(one)
+	}
+	out := anyOf(parts)
+	switch {
+	case !whole || len(values) == 0:
+	case len(values) == 1:
+		out.about = frag{sql: "= "}.then(targets)
+	default:
+		out.about = frag{sql: "IN ("}.then(targets).then(frag{sql: ")"})
+	}
+	return out
 }
 
 // reference compiles one reference. A URL without a version is also any version

@@ -283,6 +283,9 @@ func (c *compiler) chain(kindName, param string, d store.Param, ch *search.Chain
 		l := c.alias("l")
 		sub := frag{sql: "(SELECT DISTINCT * FROM ("}.then(inner).then(frag{sql: ")" + c.alias(" u") + ") " + l})
 		out.rank = rankChain
+		if c.isAbout(kindName, param, d) {
+			out.about = frag{sql: "IN (SELECT " + l + ".rid FROM "}.then(sub).then(frag{sql: ")"})
+		}
 		out.lists = []branch{{
 			from: "ref " + f, rid: f + ".rid",
 			where: frag{sql: f + ".target IN (SELECT " + l + ".rid FROM "}.then(sub).then(frag{sql: ") AND "}).then(of(f, ps)),
@@ -342,7 +345,7 @@ func (c *compiler) records(kindName string, where []search.Clause, r string) (re
 	if err != nil {
 		return recordSet{}, err
 	}
-	out := recordSet{c: c, r: r, conds: conds}
+	out := recordSet{c: c, r: r, conds: paired(conds)}
 	id, ok := c.word(kindWord, kindName)
 	p := c.view.On(kindName)
 	if !ok || p.None() {
@@ -352,6 +355,30 @@ func (c *compiler) records(kindName string, where []search.Clause, r string) (re
 	out.kind = id
 	out.seen, out.all = lookup(c.word).visible(p, r)
 	return out, nil
+}
+
+// paired lets codes that are asked for together with whom they are about be
+// listed by both, where one of the conditions is that.
+func paired(conds []cond) []cond {
+	at := slices.IndexFunc(conds, func(x cond) bool { return x.about.sql != "" })
+	if at < 0 {
+		return conds
+	}
+	for i, x := range conds {
+		if len(x.lists) == 0 || slices.ContainsFunc(x.lists, func(br branch) bool { return !strings.HasPrefix(br.from, "token ") }) {
+			continue
+		}
+		one := strings.HasPrefix(conds[at].about.sql, "=")
+		for j, br := range x.lists {
+			t := strings.TrimSuffix(br.rid, ".rid")
+			br.where = br.where.then(frag{sql: " AND " + t + ".about > 0 AND " + t + ".about "}).then(conds[at].about)
+			br.ordered = br.ordered && one
+			br.holds = append(br.holds, at)
+			x.lists[j] = br
+		}
+		conds[i].rank = rankAbout
+	}
+	return conds
 }
 
 // tests are all conditions on the record r but those in skip.
@@ -406,15 +433,16 @@ func (q *recordSet) list(br branch, i int) frag {
 	f.add(" WHERE ")
 	f.append(br.where)
 	f.add(" AND ")
+	skip := append([]int{i}, br.holds...)
 	if own || q.looks(br, i) {
-		f.append(q.tests(i))
+		f.append(q.tests(skip...))
 		return f
 	}
 	// Index rows are of live records of the parameter's kind only, so the record
 	// itself need not be looked at; tests name it by its rid.
 	g := frag{sql: "1 = 1"}
 	for j, x := range q.conds {
-		if j != i {
+		if !slices.Contains(skip, j) {
 			g.add(" AND ")
 			g.append(frag{sql: strings.ReplaceAll(x.test.sql, q.r+".rid", br.rid), args: x.test.args})
 		}

@@ -21,6 +21,7 @@ type entry struct {
 	occ    int64
 	rank   int64 // lowest, highest
 	class  int64 // dates: alone or other
+	about  int64 // tokens: see TokenTable
 }
 
 // entryTable says which table an entry is of.
@@ -112,6 +113,32 @@ func compareSort(x, y entry) int {
 		return cmp.Compare(x.lo, y.lo)
 	}
 	return 0
+}
+
+// tie sets what codes are about: the target of the reference under the name p.
+func tie(list []entry, p int64) {
+	for _, e := range list {
+		if e.table != refEntry || e.p != p {
+			continue
+		}
+		for i := range list {
+			if list[i].table == tokenEntry {
+				list[i].about = e.a
+			}
+		}
+		return
+	}
+}
+
+// tieOf is tie for a record of a kind, where its dictionary is known.
+func (s *Store) tieOf(kindID int64, list []entry) []entry {
+	kind, _ := s.words.text(kindID)
+	if name := s.defs.About(kind); name != "" {
+		if p, ok := s.words.id(paramWord, paramText(kind, name)); ok {
+			tie(list, p)
+		}
+	}
+	return list
 }
 
 // present is the set of parameters that have an entry, as a text of one
@@ -225,7 +252,7 @@ var entryTables = [...]*Table{TokenTable, TextTable, DateTable, QuantityTable, R
 func (e *entry) row(vals []any, rid int64) []any {
 	switch e.table {
 	case tokenEntry:
-		return append(vals, e.p, e.text, rid, e.a, e.occ, e.rank)
+		return append(vals, e.p, e.text, rid, e.a, e.occ, e.rank, e.about)
 	case textEntry:
 		return append(vals, e.p, e.text, rid, e.a, e.occ, e.exact, e.rank)
 	case dateEntry:
@@ -256,10 +283,7 @@ func replaceEntries(rows *bulk, rid int64, old, fresh []entry) {
 			continue
 		}
 		vals := e.row(nil, rid)
-		if e.table != refEntry && e.table != urlEntry {
-			vals = vals[:len(vals)-1] // but for the rank, which is no part of the key
-		}
-		rows.gone[e.table] = append(rows.gone[e.table], vals...)
+		rows.gone[e.table] = append(rows.gone[e.table], vals[:len(entryTables[e.table].Key())]...)
 	}
 }
 

@@ -103,6 +103,28 @@ func (c *held) key(k record.Key) (record.Record, bool) {
 	return h.rec, true
 }
 
+// all gives the newest versions of rows that are held, as long as no batch has
+// changed records since turn: then they are those of a snapshot that was taken
+// after turn was noted. Only where this process is the only writer.
+func (c *held) all(turn int64, hits []hit, out []record.Record, there []bool) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if turn != c.turn {
+		return false
+	}
+	for i, h := range hits {
+		x := c.young.rows[h.rid]
+		if x == nil {
+			if x = c.old.rows[h.rid]; x == nil {
+				continue
+			}
+			c.put(x)
+		}
+		out[i], there[i] = x.rec, true
+	}
+	return true
+}
+
 // row gives a version by its row and place.
 func (c *held) row(rid, nth int64) (record.Record, bool) {
 	c.mu.Lock()

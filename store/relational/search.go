@@ -138,15 +138,20 @@ func (f *finder) load(hits []hit) ([]record.Record, error) {
 		return f.overlaid(hits)
 	}
 	turn := f.turn
-	nths, err := f.nths(hits)
-	if err != nil {
-		return nil, err
-	}
 	out := make([]record.Record, len(hits))
 	there := make([]bool, len(hits))
+	if f.s.d.Shared || !f.s.held.all(turn, hits, out, there) {
+		nths, err := f.nths(hits)
+		if err != nil {
+			return nil, err
+		}
+		for i, h := range hits {
+			out[i], there[i] = f.s.held.row(h.rid, nths[h.rid])
+		}
+	}
 	var away []hit
 	for i, h := range hits {
-		if out[i], there[i] = f.s.held.row(h.rid, nths[h.rid]); !there[i] {
+		if !there[i] {
 			away = append(away, h)
 		}
 	}
@@ -306,7 +311,7 @@ func (f *finder) lead() (int, error) {
 		return -1, nil
 	}
 	first := f.set.conds[list[0]]
-	if first.rank == rankID || len(list) == 1 && ordered(first) {
+	if first.rank <= rankAbout && ordered(first) || first.rank == rankID || len(list) == 1 && ordered(first) {
 		return list[0], nil
 	}
 	walk := -1

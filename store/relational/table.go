@@ -20,10 +20,11 @@ type Table struct {
 	Types   []Type
 }
 
-// Key is the columns that tell the rows of an index table: all but the rank.
+// Key is the columns that tell the rows of an index table: those before the
+// rank.
 func (t *Table) Key() []string {
-	if n := len(t.Columns) - 1; t.Columns[n] == "rank" {
-		return t.Columns[:n]
+	if i := slices.Index(t.Columns, "rank"); i >= 0 {
+		return t.Columns[:i]
 	}
 	return t.Columns
 }
@@ -35,8 +36,9 @@ var IndexTables = entryTables[:]
 // schema.sql, but an equality on a token or a reference must give its rows in
 // the order of rid.
 var (
-	// TokenTable holds codes.
-	TokenTable = &Table{"token", []string{"p", "code", "rid", "sys", "occ", "rank"}, []Type{Int, Text, Int, Int, Int, Int}}
+	// TokenTable holds codes; about is the row number of what store.Defs.About
+	// names, 0 for none.
+	TokenTable = &Table{"token", []string{"p", "code", "rid", "sys", "occ", "rank", "about"}, []Type{Int, Text, Int, Int, Int, Int, Int}}
 	// TextTable holds folded texts; exact is empty where it equals fold.
 	TextTable = &Table{"text", []string{"p", "fold", "rid", "form", "occ", "exact", "rank"}, []Type{Int, Text, Int, Int, Int, Text, Int}}
 	// DateTable holds periods; see entry.class for cls.

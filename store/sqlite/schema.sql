@@ -29,8 +29,9 @@ CREATE TABLE IF NOT EXISTS version (
 );
 CREATE UNIQUE INDEX IF NOT EXISTS version_key ON version (rid, nth);
 
-CREATE TABLE IF NOT EXISTS token (p INTEGER, code TEXT, rid INTEGER, sys INTEGER, occ INTEGER, rank INTEGER,
+CREATE TABLE IF NOT EXISTS token (p INTEGER, code TEXT, rid INTEGER, sys INTEGER, occ INTEGER, rank INTEGER, about INTEGER,
 	PRIMARY KEY (p, code, rid, sys, occ)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS token_about ON token (about, p, code, rid) WHERE about > 0;
 CREATE TABLE IF NOT EXISTS text (p INTEGER, fold TEXT, rid INTEGER, form INTEGER, occ INTEGER, exact TEXT, rank INTEGER,
 	PRIMARY KEY (p, fold, rid, form, occ, exact)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS date (p INTEGER, cls INTEGER, lo INTEGER, rid INTEGER, hi INTEGER, occ INTEGER, rank INTEGER,

@@ -23,6 +23,14 @@ func (d Defs) Ready(kindName, name string) bool {
 	return ok
 }
 
+// About is the subject of readings, which have one at most.
+func (d Defs) About(kindName string) string {
+	if kindName == Reading {
+		return "subject"
+	}
+	return ""
+}
+
 // Unready is defs with one parameter whose index does not cover every record
 // yet, as while a reindex runs.
 func Unready(defs store.Defs, kindName, name string) store.Defs {

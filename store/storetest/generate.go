@@ -98,7 +98,11 @@ func (g *generator) index(kindName string) search.Index {
 			}
 			continue
 		}
-		for range []int{0, 1, 1, 1, 2, 3}[g.IntN(6)] {
+		n := []int{0, 1, 1, 1, 2, 3}[g.IntN(6)]
+		if name == g.defs.About(kindName) {
+			n = min(n, 1)
+		}
+		for range n {
 			g.entry(&ix, name, p.Type, 0)
 		}
 		for _, b := range beside(p.Type) {
