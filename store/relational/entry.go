@@ -290,14 +290,31 @@ func replaceEntries(rows *bulk, rid int64, old, fresh []entry) {
 // bulk gathers rows by table, to insert them after the deletions.
 type bulk struct {
 	gone     [len(entryTables)][]any // keys of rows
-	entries  [len(entryTables)][]any
+	entries  [len(entryTables)][]entryAt
 	records  []any
 	versions []any
 	renewed  []any // see RenewedRecord
 	revised  []any // see RevisedRecord
 }
 
-func (b *bulk) entry(e *entry, rid int64) { b.entries[e.table] = e.row(b.entries[e.table], rid) }
+// entryAt is an entry of a record.
+type entryAt struct {
+	*entry
+	rid int64
+}
+
+func (b *bulk) entry(e *entry, rid int64) {
+	b.entries[e.table] = append(b.entries[e.table], entryAt{e, rid})
+}
+
+// compareKey orders rows of one table by its key, as far as that matters to
+// where they are put.
+func compareKey(x, y entryAt) int {
+	if x.table == refEntry {
+		return cmp.Or(cmp.Compare(x.a, y.a), cmp.Compare(x.p, y.p), cmp.Compare(x.rid, y.rid))
+	}
+	return cmp.Or(cmp.Compare(x.p, y.p), cmp.Compare(x.class, y.class), compareSort(*x.entry, *y.entry), cmp.Compare(x.rid, y.rid))
+}
 
 func (b *bulk) write(tx Tx) {
 	for i, vals := range b.gone {
@@ -317,10 +334,16 @@ func (b *bulk) write(tx Tx) {
 	if len(b.versions) > 0 {
 		tx.Insert(VersionTable, b.versions)
 	}
-	for i, vals := range b.entries {
-		if len(vals) > 0 {
-			tx.Insert(entryTables[i], vals)
+	for i, list := range b.entries {
+		if len(list) == 0 {
+			continue
 		}
+		slices.SortFunc(list, compareKey) // neighbours go to the same page
+		vals := make([]any, 0, len(list)*len(entryTables[i].Columns))
+		for _, x := range list {
+			vals = x.row(vals, x.rid)
+		}
+		tx.Insert(entryTables[i], vals)
 	}
 	*b = bulk{}
 }

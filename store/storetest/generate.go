@@ -372,6 +372,14 @@ func (g *generator) where(kindName string, depth, most int) []search.Clause {
 func (g *generator) query() search.Query {
 	q := search.Query{Kind: pick(g, genKinds), Limit: []int{0, 1, 2, 3, 7, 1000}[g.IntN(6)], Total: g.chance(2)}
 	q.Where = g.where(q.Kind, g.depth, 3)
+	if about := g.defs.About(q.Kind); about != "" && g.chance(3) { // what is kept together
+		q.Where = append(q.Where, search.Clause{Param: about, Any: []search.Value{{Ref: g.target()}}})
+		if g.chance(3) {
+			q.Where[len(q.Where)-1] = search.Clause{Param: about, Chain: &search.Chain{Kind: Person, Where: g.where(Person, 0, 2)}}
+		}
+		name, typ, _ := g.param(q.Kind, func(t string) bool { return t == string(kind.TokenParam) })
+		q.Where = append(q.Where, search.Clause{Param: name, Any: []search.Value{g.value(typ)}})
+	}
 	for range []int{0, 0, 1, 1, 2, 3}[g.IntN(6)] {
 		s := search.Sort{Desc: g.chance(2)}
 		if g.chance(4) {
