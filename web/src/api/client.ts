@@ -73,9 +73,27 @@ export async function ask<T>(path: string, { method = 'GET', body, headers, sign
   return (text ? JSON.parse(text) : undefined) as T
 }
 
+/** What the FHIR door says instead of a problem; details.text is its sentence. */
+interface Outcome {
+  resourceType: 'OperationOutcome'
+  issue?: { severity?: string; diagnostics?: string; details?: { text?: string }; expression?: string[] }[]
+}
+
+/** The sentences of an OperationOutcome's issues, each with the element it is about. */
+export function outcomeSentence(outcome: { issue?: Outcome['issue'] }): string {
+  const said = (outcome.issue ?? []).map((issue) => {
+    const text = issue.details?.text ?? issue.diagnostics ?? ''
+    const at = issue.expression?.[0]
+    return at && !text.includes(at) ? `${text} (${at})` : text
+  })
+  return [...new Set(said.filter(Boolean))].join(' ')
+}
+
 async function problemOf(answer: Response): Promise<Problem> {
   try {
-    const problem = (await answer.json()) as Problem
+    const body = (await answer.json()) as Problem | Outcome
+    if ('resourceType' in body) return { status: answer.status, title: outcomeSentence(body) || t('error.status', { status: answer.status }) }
+    const problem = body
     return { ...problem, status: answer.status, title: problem.title || t('error.unknown') }
   } catch {
     return { status: answer.status, title: t('error.status', { status: answer.status }) }

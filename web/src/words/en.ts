@@ -23,6 +23,13 @@ export const en: Record<Key, string> = {
   'error.status': 'The server answered {status}. Try again later or call the information department.',
   'error.unknown': 'Something unexpected happened. Try again; if it persists call the information department.',
 
+  'clinical.patients': 'Patients',
+  'clinical.resources': 'FHIR resources',
+  'clinical.upload': 'Upload FHIR data',
+  'clinical.terminology': 'Terminology',
+  'clinical.title': 'Clinical data',
+  'clinical.summary': 'Patient summary',
+
   'shell.skip': 'Skip to content',
   'shell.menu': 'Menu',
   'shell.toggleMenu': 'Expand or collapse the menu',
