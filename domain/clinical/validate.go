@@ -244,11 +244,7 @@ func (c *check) test(inv *invariant, focus fhirpath.Value, at *place) {
 	if inv.warning && !c.v.o.Advice || c.full() {
 		return
 	}
-	x, err := inv.program()
-	ok := false
-	if err == nil {
-		ok, err = x.Test(&c.env, focus)
-	}
+	ok, err := inv.judge(&c.env, focus)
 	if err != nil {
 		// Nothing is refused for a rule that cannot be judged.
 		zh, en := err.Error(), err.Error()

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"testing"
 
+	"zhiwei/domain/clinical/internal/table"
 	"zhiwei/domain/terminology"
 )
 
@@ -125,5 +126,52 @@ func TestConstraintsAreReady(t *testing.T) {
 	}
 	if len(seen) < 200 {
 		t.Errorf("%d constraints", len(seen))
+	}
+}
+
+// A constraint that is not evaluated for want of an element would hold.
+func TestIdleConstraintsHold(t *testing.T) {
+	quick := newTestValidator(ValidatorOptions{Advice: true})
+	packed, err := table.DecodeRules(packedRules)
+	if err != nil {
+		t.Fatal(err)
+	}
+	slow := newTestValidator(ValidatorOptions{Advice: true})
+	slow.rules = r4().rulebook(packed)
+	skipped := 0
+	for _, tr := range slow.rules.types {
+		for _, inv := range tr.own {
+			if inv.needs != nil {
+				inv.needs, skipped = nil, skipped+1
+			}
+		}
+	}
+	if skipped < 60 {
+		t.Errorf("only %d constraints need an element", skipped)
+	}
+	var all []string
+	files, err := filepath.Glob(filepath.Join(examplesDir, "*.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		raw, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, string(raw))
+	}
+	for _, c := range broken {
+		all = append(all, c.raw)
+	}
+	for _, raw := range append(all, sound...) {
+		name, _ := Head([]byte(raw))
+		p, err := parse(name, []byte(raw))
+		if err != nil {
+			continue
+		}
+		if a, b := quick.Check(name, p.doc), slow.Check(name, p.doc); !slices.Equal(a, b) {
+			t.Errorf("%.200s:\n%v\n%v", raw, a, b)
+		}
 	}
 }

@@ -26,15 +26,11 @@ type constraint struct {
 // clinical/structural.go.
 var structural = []string{"ele-1", "ext-1", "dom-2", "dom-3", "dom-4", "dom-5", "ref-1"}
 
-// corrections replace expressions of R4 that refuse what they mean to allow,
-// most with what a later release of the standard made of them.
+// corrections replace expressions of R4 that do not say what they mean, with
+// what a later release of the standard made of them.
 var corrections = map[string]string{
-	// Two times of different precision have no order, so that the rule would
-	// refuse 2020-01-05 to 2020-01. R5 compares their boundaries.
-	"per-1":      "start.hasValue().not() or end.hasValue().not() or (start.lowBoundary() <= end.highBoundary())",
-	"inv-1 Task": "lastModified.exists().not() or authoredOn.exists().not() or lastModified.highBoundary() >= authoredOn.lowBoundary()",
-	"mdd-1":      "whenHandedOver.empty() or whenPrepared.empty() or whenHandedOver.highBoundary() >= whenPrepared.lowBoundary()",
-	"con-3":      "clinicalStatus.exists() or verificationStatus.coding.where(system='http://terminology.hl7.org/CodeSystem/condition-ver-status' and code = 'entered-in-error').exists() or category.coding.where(system='http://terminology.hl7.org/CodeSystem/condition-category' and code='problem-list-item').empty()",
+	// R4 compares a CodeableConcept with a string, which is never true.
+	"con-3": "clinicalStatus.exists() or verificationStatus.coding.where(system='http://terminology.hl7.org/CodeSystem/condition-ver-status' and code = 'entered-in-error').exists() or category.coding.where(system='http://terminology.hl7.org/CodeSystem/condition-category' and code='problem-list-item').empty()",
 }
 
 // rules collects constraints and bindings by type and element.
@@ -94,10 +90,8 @@ func (r *ruleTable) add(d *definition, typ, name string, e element) {
 			continue
 		}
 		expr := c.Expression
-		for _, key := range []string{c.Key, c.Key + " " + d.Name} {
-			if better, ok := corrections[key]; ok {
-				expr = better
-			}
+		if better, ok := corrections[c.Key]; ok {
+			expr = better
 		}
 		k := table.Constraint{Key: c.Key, Warning: c.Severity == "warning", Expr: expr, Human: c.Human}
 		i, ok := r.constraints[k]
@@ -106,7 +100,8 @@ func (r *ruleTable) add(d *definition, typ, name string, e element) {
 			r.constraints[k] = i
 			r.out.Constraints = append(r.out.Constraints, k)
 		}
-		if !slices.Contains(el.Constraints, i) {
+		same := func(o int) bool { return r.out.Constraints[o].Expr == k.Expr } // txt-2 says what txt-1 says
+		if !slices.ContainsFunc(el.Constraints, same) {
 			el.Constraints = append(el.Constraints, i)
 		}
 	}
