@@ -42,6 +42,7 @@ type selection struct {
 	top      bool     // only what nothing stands above
 	active   bool     // no inactive concepts
 	property Property // only what has it; Code empty: any
+	first    int      // about how many will be looked at; 0: nobody knows
 }
 
 // library is what can be evaluated over: the embedded content, or that of a

@@ -60,6 +60,9 @@ func (s *Service) Expand(ctx context.Context, p *identity.Principal, r ExpandReq
 		out.Compose = v.Compose()
 	}
 	sel := selection{text: r.Filter, active: r.ActiveOnly}
+	if r.Count >= 0 {
+		sel.first = r.Offset + r.Count + 1
+	}
 	counted := true
 	err = e.walk(ctx, v, sel, 0, func(x Found) (bool, error) {
 		if r.Selectable && x.Concept.Abstract || slices.ContainsFunc(r.Without, x.isOf) {

@@ -29,8 +29,7 @@ const (
 // URL. Everything is read as the principal may see it. It is safe for
 // concurrent use.
 type Service struct {
-	k        *kernel.Kernel
-	embedded *Embedded
+	k *kernel.Kernel
 
 	mu     sync.Mutex
 	parsed map[versionKey]any // resources by version: a version never changes
@@ -46,7 +45,7 @@ const maxParsed = 512
 
 // NewService makes a Service over a kernel.
 func NewService(k *kernel.Kernel) *Service {
-	return &Service{k: k, embedded: Standard(), parsed: map[versionKey]any{}}
+	return &Service{k: k, parsed: map[versionKey]any{}}
 }
 
 // Contains tells whether a code is in a value set, as Embedded.Contains does.
@@ -156,9 +155,9 @@ func (s *Service) Systems(ctx context.Context, p *identity.Principal) ([]Held, e
 		}
 		slices.SortFunc(out, func(a, b Held) int { return cmp.Compare(a.URL, b.URL) })
 	}
-	for _, url := range slices.Sorted(slices.Values(s.embedded.packed.Systems())) {
-		sys := s.embedded.packed.System(url)
-		h := Held{URL: url, Version: sys.Version, Title: cmp.Or(sys.Title, sys.Name), Language: sys.Language, Concepts: len(sys.Concepts), Source: s.embedded.source(url)}
+	for _, url := range slices.Sorted(slices.Values(Standard().packed.Systems())) {
+		sys := Standard().packed.System(url)
+		h := Held{URL: url, Version: sys.Version, Title: cmp.Or(sys.Title, sys.Name), Language: sys.Language, Concepts: len(sys.Concepts), Source: Standard().source(url)}
 		out = append(out, h)
 	}
 	return out, nil
@@ -240,11 +239,11 @@ func (s *Service) systems(ctx context.Context, p *identity.Principal, url, versi
 		}
 	}
 	if version != "" && v == nil {
-		if e := s.embedded.packed.System(url); e == nil || e.Version != "" && e.Version != version {
+		if e := Standard().packed.System(url); e == nil || e.Version != "" && e.Version != version {
 			return out, nil
 		}
 	}
-	held, err := s.embedded.systems(ctx, url, version)
+	held, err := Standard().systems(ctx, url, version)
 	return append(out, held...), err
 }
 
@@ -258,7 +257,7 @@ func (l *seen) valueSet(ctx context.Context, url, version string) (*content.Valu
 		return nil, err
 	}
 	if v == nil {
-		if v, err = l.s.embedded.valueSet(ctx, url, version); err != nil {
+		if v, err = Standard().valueSet(ctx, url, version); err != nil {
 			return nil, err
 		}
 	}
@@ -275,7 +274,7 @@ func (l *seen) conceptMaps(ctx context.Context, url, version string) ([]*content
 		if m != nil {
 			return []*content.ConceptMap{m}, nil
 		}
-		return l.s.embedded.conceptMaps(ctx, url, version)
+		return Standard().conceptMaps(ctx, url, version)
 	}
 	var out []*content.ConceptMap
 	q := search.Query{Kind: conceptMapKind, Limit: 1000}
@@ -290,7 +289,7 @@ func (l *seen) conceptMaps(ctx context.Context, url, version string) ([]*content
 		}
 		out = append(out, m)
 	}
-	rest, err := l.s.embedded.conceptMaps(ctx, "", "")
+	rest, err := Standard().conceptMaps(ctx, "", "")
 	return append(out, rest...), err
 }
 

@@ -81,6 +81,9 @@ func (s stored) children(ctx context.Context, code string, limit int) ([]string,
 // maxStored.
 func (s stored) each(ctx context.Context, sel selection, f func(*Concept) (bool, error)) error {
 	q := search.Query{Kind: ConceptKind, Where: s.where(sel), Sort: []search.Sort{{Param: paramCode}}, Limit: 100}
+	if sel.first > 0 {
+		q.Limit = min(sel.first, 1000)
+	}
 	for read := 0; ; {
 		page, err := s.k.Search(ctx, s.p, q)
 		if err != nil {
@@ -145,6 +148,7 @@ func (s stored) where(sel selection) []search.Clause {
 
 // count knows the size of the whole system alone.
 func (s stored) count(sel selection) int {
+	sel.first = 0
 	if sel == (selection{}) {
 		return s.total
 	}

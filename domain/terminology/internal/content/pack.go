@@ -21,8 +21,7 @@ import (
 type Packed struct {
 	Sources []string // where the content comes from, with its licence
 
-	body    []byte
-	text    string // the same bytes; strings of entries are parts of it
+	text    string // the first block; strings of entries are parts of it
 	entries map[place]*entry
 	order   []place
 
@@ -219,8 +218,8 @@ func Open(table []byte) (p *Packed, err error) {
 		return nil, fmt.Errorf("terminology: %w", err)
 	}
 	defer damaged(&err)
-	p = &Packed{body: body, text: string(body), late: table[used+int(n):], entries: map[place]*entry{}}
-	r := &reader{b: p.body, s: p.text}
+	p = &Packed{text: string(body), late: table[used+int(n):], entries: map[place]*entry{}}
+	r := &reader{s: p.text}
 	p.Sources = r.list()
 	count := r.num()
 	for range count {
@@ -283,7 +282,7 @@ func (p *Packed) find(at place, read func(*reader) any) any {
 	if e == nil {
 		return nil
 	}
-	e.once.Do(func() { e.value = read(&reader{b: p.body, s: p.text, at: e.from}) })
+	e.once.Do(func() { e.value = read(&reader{s: p.text, at: e.from}) })
 	return e.value
 }
 
@@ -294,7 +293,7 @@ func (p *Packed) definition(i int) string {
 		if err != nil {
 			panic(err) // the table is part of the program and was read when it was made
 		}
-		r := &reader{b: raw, s: string(raw)}
+		r := &reader{s: string(raw)}
 		p.defs = make([]string, r.num())
 		for i := range p.defs {
 			p.defs[i] = r.str()
@@ -394,24 +393,29 @@ func (w *writer) designations(list []Designation) {
 	}
 }
 
+// reader reads what writer wrote, out of one string so that all it gives are
+// parts of that. It panics beyond the end; see damaged.
 type reader struct {
-	b  []byte
 	s  string
 	at int
 }
 
 func (r *reader) num() int {
-	v, n := binary.Uvarint(r.b[r.at:])
-	if n <= 0 {
-		panic("number cut short")
+	n := 0
+	for shift := 0; shift < 63; shift += 7 {
+		b := r.s[r.at]
+		r.at++
+		n |= int(b&0x7f) << shift
+		if b < 0x80 {
+			return n
+		}
 	}
-	r.at += n
-	return int(v)
+	panic("number too long")
 }
 
 func (r *reader) flag() bool {
 	r.at++
-	return r.b[r.at-1] == 1
+	return r.s[r.at-1] == 1
 }
 
 func (r *reader) str() string {
