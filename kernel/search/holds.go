@@ -22,6 +22,13 @@ func (ix *Index) Holds(c Clause, a Answers) (holds, known bool) {
 	if !tellable(c) {
 		return false, false
 	}
+	if c.Beside != "" {
+		beside := make([]string, len(a.Over))
+		for i, name := range a.Over {
+			beside[i] = BesideName(name, c.Beside)
+		}
+		a.Over = beside
+	}
 	switch {
 	case c.Missing != nil:
 		holds = ix.has(a) != *c.Missing
@@ -40,7 +47,7 @@ func (ix *Index) Holds(c Clause, a Answers) (holds, known bool) {
 
 // tellable tells whether an Index alone answers the clause.
 func tellable(c Clause) bool {
-	return c.Chain == nil && c.Has == nil && len(c.Or) == 0 && c.Beside == "" && !slices.ContainsFunc(c.Any, func(v Value) bool { return v.Near != nil })
+	return c.Chain == nil && c.Has == nil && len(c.Or) == 0 && !slices.ContainsFunc(c.Any, func(v Value) bool { return v.Near != nil })
 }
 
 // has tells whether there is any entry of the parameter; for a composite, an
@@ -60,7 +67,19 @@ func (ix *Index) tied(v Value, parts [][]string) bool {
 	if len(v.Parts) != len(parts) {
 		return false
 	}
-	return inOne(len(parts), func(part int) func(func(int32) bool) { return ix.matching(parts[part], nil, v.Parts[part]) })
+	return inOne(len(parts), func(part int) func(func(int32) bool) {
+		return func(yield func(int32) bool) {
+			if !ix.values(parts[part], nil, v.Parts[part], yield) {
+				return
+			}
+			// Of one element the texts are looked at together, not those of several.
+			for occ := range ix.entries(parts[part], nil) {
+				if ix.text(parts[part], v.Parts[part], func(e *Text) bool { return e.Occ == occ }) && !yield(occ) {
+					return
+				}
+			}
+		}
+	})
 }
 
 // inOne tells whether one occurrence number is among those of every part.
@@ -116,30 +135,37 @@ func (ix *Index) entries(names, only []string) func(func(int32) bool) {
 // value matches.
 func (ix *Index) matching(names, only []string, v Value) func(func(int32) bool) {
 	return func(yield func(int32) bool) {
-		for i := range ix.Tokens {
-			if e := &ix.Tokens[i]; slices.Contains(names, e.Param) && e.is(v) && !yield(e.Occ) {
-				return
-			}
+		if ix.values(names, only, v, yield) && ix.text(names, v, func(*Text) bool { return true }) {
+			yield(0)
 		}
-		for i := range ix.Dates {
-			if e := &ix.Dates[i]; slices.Contains(names, e.Param) && compare(v.Compare, e.Lo, e.Hi, v.Lo, v.Hi, true) && !yield(e.Occ) {
-				return
-			}
-		}
-		for i := range ix.Quantities {
-			e := &ix.Quantities[i]
-			if slices.Contains(names, e.Param) && (v.Unit == "" || v.Unit == e.Unit) && (v.System == "" || v.System == e.System) &&
-				compare(v.Compare, e.Lo, e.Hi, v.Min, v.Max, false) && !yield(e.Occ) {
-				return
-			}
-		}
-		for i := range ix.Refs {
-			if e := &ix.Refs[i]; slices.Contains(names, e.Param) && among(only, e) && e.is(v) && !yield(e.Occ) {
-				return
-			}
-		}
-		ix.texts(names, v, yield)
 	}
+}
+
+// values yields those of matching that are no texts; false where yield ended it.
+func (ix *Index) values(names, only []string, v Value, yield func(int32) bool) bool {
+	for i := range ix.Tokens {
+		if e := &ix.Tokens[i]; slices.Contains(names, e.Param) && e.is(v) && !yield(e.Occ) {
+			return false
+		}
+	}
+	for i := range ix.Dates {
+		if e := &ix.Dates[i]; slices.Contains(names, e.Param) && compare(v.Compare, e.Lo, e.Hi, v.Lo, v.Hi, true) && !yield(e.Occ) {
+			return false
+		}
+	}
+	for i := range ix.Quantities {
+		e := &ix.Quantities[i]
+		if slices.Contains(names, e.Param) && (v.Unit == "" || v.Unit == e.Unit) && (v.System == "" || v.System == e.System) &&
+			compare(v.Compare, e.Lo, e.Hi, v.Min, v.Max, false) && !yield(e.Occ) {
+			return false
+		}
+	}
+	for i := range ix.Refs {
+		if e := &ix.Refs[i]; slices.Contains(names, e.Param) && among(only, e) && e.is(v) && !yield(e.Occ) {
+			return false
+		}
+	}
+	return true
 }
 
 // is tells whether a token is what was asked for: the code in the system asked
@@ -201,31 +227,28 @@ func compare[N int64 | float64](c Compare, lo, hi, from, to N, halfOpen bool) bo
 	return false
 }
 
-// texts yields the occurrence of a text parameter where all its entries together
-// match: the words of a query may stand in several of them.
-func (ix *Index) texts(names []string, v Value, yield func(int32) bool) {
-	some := func(f func(e *Text) bool) (occ int32, ok bool) {
+// text tells whether the texts under some names, as far as they count, match
+// together: the words of a query may stand in several of them.
+func (ix *Index) text(names []string, v Value, counts func(*Text) bool) bool {
+	some := func(f func(e *Text) bool) bool {
 		for i := range ix.Texts {
-			if e := &ix.Texts[i]; slices.Contains(names, e.Param) && f(e) {
-				return e.Occ, true
+			if e := &ix.Texts[i]; slices.Contains(names, e.Param) && counts(e) && f(e) {
+				return true
 			}
 		}
-		return 0, false
+		return false
 	}
 	if v.Match == Exact {
-		if occ, ok := some(func(e *Text) bool { return e.Form == Whole && e.Exact == v.Text }); ok {
-			yield(occ)
-		}
-		return
+		return some(func(e *Text) bool { return e.Form == Whole && e.Exact == v.Text })
 	}
 	if v.Text == "" {
-		return
+		return false
 	}
 	q := Fold(v.Text)
 	if q == "" {
-		return // what folds to nothing matches nothing
+		return false // what folds to nothing matches nothing
 	}
-	begins := func(word string, inner bool) (int32, bool) {
+	begins := func(word string, inner bool) bool {
 		latin := strings.ReplaceAll(word, " ", "")
 		return some(func(e *Text) bool {
 			switch e.Form {
@@ -237,21 +260,18 @@ func (ix *Index) texts(names []string, v Value, yield func(int32) bool) {
 			return strings.HasPrefix(e.Fold, latin)
 		})
 	}
-	var occ int32
-	var ok bool
 	switch v.Match {
 	case Starts:
-		occ, ok = begins(q, false)
+		return begins(q, false)
 	case Contains:
-		occ, ok = some(func(e *Text) bool { return e.Form == Whole && strings.Contains(e.Fold, q) })
+		return some(func(e *Text) bool { return e.Form == Whole && strings.Contains(e.Fold, q) })
 	case AnyWord:
 		for word := range strings.SplitSeq(q, " ") {
-			if occ, ok = begins(word, true); !ok {
-				break
+			if !begins(word, true) {
+				return false
 			}
 		}
+		return true
 	}
-	if ok {
-		yield(occ)
-	}
+	return false
 }
