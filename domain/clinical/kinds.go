@@ -13,6 +13,7 @@ const (
 	RoleAdmin     = "clinical-admin"  // everything but import and purge
 	RoleClinician = "clinician"       // the records of the patients one treats, and what belongs to no patient
 	RoleReader    = "clinical-reader" // reads everything
+	RoleEraser    = "clinical-eraser" // reads everything and erases history, which the law may ask for (个人信息保护法 第四十七条)
 )
 
 // Menu is the section of the menu that the main types stand in.
@@ -82,7 +83,9 @@ func grants(k *kind.Kind) []kind.Grant {
 	if k.Name == "AuditEvent" { // who looked at what is for those who keep watch
 		return append(out, kind.Grant{Role: kernel.RoleAuditAdmin, Can: []string{"read", "history"}})
 	}
-	return append(out, kind.Grant{Role: RoleReader, Can: []string{"read", "history"}, When: all})
+	return append(out,
+		kind.Grant{Role: RoleReader, Can: []string{"read", "history"}, When: all},
+		kind.Grant{Role: RoleEraser, Can: []string{"read", "history", "purge"}, When: all})
 }
 
 // containers are the types that may hold data of any patient and are in no

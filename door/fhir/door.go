@@ -108,6 +108,7 @@ func (d *Door) offered() []gate.Route {
 		routes = append(routes, route(m, "/{rest...}", "", gate.SignedIn, d.unknown))
 	}
 	routes = append(routes, d.everythingRoutes()...)
+	routes = append(routes, d.metaRoutes()...)
 	return append(routes, d.smartRoutes()...)
 }
 

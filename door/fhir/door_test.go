@@ -629,7 +629,7 @@ func TestHistory(t *testing.T) {
 		t.Errorf("%s", got.raw)
 	}
 	s.ask("GET", "/fhir/Patient/none/_history", nil).want(t, 404)
-	s.ask("GET", "/fhir/_history?_at=1", nil).want(t, 400)
+	s.ask("GET", "/fhir/_history?_list=1", nil).want(t, 400)
 }
 
 func TestGzipBothWays(t *testing.T) {

@@ -1,6 +1,7 @@
 package fhir
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -10,6 +11,7 @@ import (
 	"zhiwei/kernel/errs"
 	"zhiwei/kernel/identity"
 	"zhiwei/kernel/record"
+	"zhiwei/kernel/search"
 	"zhiwei/kernel/store"
 )
 
@@ -37,8 +39,9 @@ func (d *Door) historyOfAll(w http.ResponseWriter, r *http.Request, p *identity.
 	return d.history(w, r, p, record.Key{}, "")
 }
 
-// maxIdle bounds how many pages of other kinds' versions the history of all
-// passes over before it answers with what it has.
+// maxIdle bounds how many pages of versions that are not asked for a request
+// passes over before it answers with what it has: versions of other kinds, or of
+// other times than _at.
 const maxIdle = 20
 
 func (d *Door) history(w http.ResponseWriter, r *http.Request, p *identity.Principal, key record.Key, path string) error {
@@ -46,29 +49,40 @@ func (d *Door) history(w http.ResponseWriter, r *http.Request, p *identity.Princ
 	if err := acceptable(r, query); err != nil {
 		return err
 	}
-	q, self, err := historyQuery(key, query)
+	q, at, self, err := d.historyQuery(key, query)
 	if err != nil {
 		return err
 	}
 	var page store.HistoryPage
+	limit := q.Limit
 	for range maxIdle {
 		part, err := d.k.History(r.Context(), p, q)
 		if err != nil {
 			return err
 		}
 		for i := range part.Versions {
-			if clinical.IsResourceType(part.Versions[i].Kind) {
-				page.Versions = append(page.Versions, part.Versions[i])
+			v := &part.Versions[i]
+			keep := clinical.IsResourceType(v.Kind)
+			if keep && at != nil {
+				if keep, err = d.current(r.Context(), p, v, at); err != nil {
+					return err
+				}
+			}
+			if keep {
+				page.Versions = append(page.Versions, *v)
 			}
 		}
 		page.Next, page.Total = part.Next, part.Total
 		q.Before = part.Next
-		if key.Kind != "" || part.Next == "" || len(page.Versions) >= q.Limit {
+		if key.Kind != "" && at == nil || part.Next == "" || len(page.Versions) >= limit {
 			break
 		}
-		q.Limit -= len(page.Versions)
+		q.Limit = limit - len(page.Versions)
 	}
-	if key.ID != "" && len(page.Versions) == 0 && q.Since.IsZero() {
+	if at != nil {
+		page.Total = -1 // not counted: each version was looked at by itself
+	}
+	if key.ID != "" && len(page.Versions) == 0 && q.Since.IsZero() && at == nil {
 		return errs.NotFoundf("history", "%s", key)
 	}
 	base := d.baseURL(r)
@@ -103,38 +117,66 @@ func (d *Door) history(w http.ResponseWriter, r *http.Request, p *identity.Princ
 	return nil
 }
 
-// historyQuery reads _count, _since and the cursor; nothing else is known.
-func historyQuery(key record.Key, query url.Values) (q store.HistoryQuery, self url.Values, err error) {
+// current tells whether a version was the newest of its record at some moment of
+// a period: it came before the end, and the one after it not before the start. A
+// deletion is no version that is current; within the period it is told.
+func (d *Door) current(ctx context.Context, p *identity.Principal, v *record.Record, at *search.Value) (bool, error) {
+	when := search.Millis(v.UpdatedAt)
+	if when >= at.Hi || when < at.Lo && v.Deleted {
+		return false, nil
+	}
+	if when >= at.Lo {
+		return true, nil
+	}
+	next, err := d.k.Store().Version(ctx, d.k.View(p), v.Key, v.Version+1)
+	if errs.Is(err, errs.NotFound) {
+		return true, nil // it is the newest
+	}
+	return err == nil && search.Millis(next.UpdatedAt) > at.Lo, err
+}
+
+// historyQuery reads _count, _since, _at and the cursor; nothing else is known.
+func (d *Door) historyQuery(key record.Key, query url.Values) (q store.HistoryQuery, at *search.Value, self url.Values, err error) {
 	q, self = store.HistoryQuery{Key: key, Limit: 50}, url.Values{}
 	for name, values := range query {
 		v := values[0]
 		bad := func(zh, en string) error { return errs.E(errs.Invalid, "history", name, zh, en).At(name) }
 		if len(values) > 1 {
-			return q, self, bad("参数 "+name+" 只能出现一次。", "The parameter "+name+" may stand only once.")
+			return q, at, self, bad("参数 "+name+" 只能出现一次。", "The parameter "+name+" may stand only once.")
 		}
 		switch name {
 		case "_format", "_pretty":
 		case "_count":
 			n, err := strconv.Atoi(v)
 			if err != nil || n < 1 {
-				return q, self, bad("_count 应为正整数。", "_count is a positive whole number.")
+				return q, at, self, bad("_count 应为正整数。", "_count is a positive whole number.")
 			}
 			q.Limit = min(n, maxCount)
 			self.Set(name, v)
 		case "_since":
 			t, err := time.Parse(time.RFC3339Nano, v)
 			if err != nil {
-				return q, self, bad("_since 应为带时区的时刻，例如 2026-01-31T08:00:00+08:00（其中 + 在地址里写成 %2B）。", "_since is an instant with a zone, such as 2026-01-31T08:00:00+08:00 (write + as %2B in an address).")
+				return q, at, self, bad("_since 应为带时区的时刻，例如 2026-01-31T08:00:00+08:00（其中 + 在地址里写成 %2B）。", "_since is an instant with a zone, such as 2026-01-31T08:00:00+08:00 (write + as %2B in an address).")
 			}
 			q.Since = t
+			self.Set(name, v)
+		case "_at":
+			c, err := d.k.Parser().Clause("Patient", search.ParamUpdated, v)
+			if err != nil || c.Any[0].Compare != search.Eq {
+				return q, at, self, bad("_at 应为日期或时刻，例如 2026-01-31。", "_at is a date or an instant such as 2026-01-31.")
+			}
+			at = &c.Any[0]
 			self.Set(name, v)
 		case cursorParam:
 			q.Before = v
 		default:
-			return q, self, unknownParameter(name)
+			return q, at, self, unknownParameter(name)
 		}
 	}
-	return q, self, nil
+	if at != nil && !q.Since.IsZero() {
+		return q, at, self, errs.E(errs.Invalid, "history", "_at", "_since 与 _at 不能同时使用。", "_since and _at cannot stand together.").At("_at")
+	}
+	return q, at, self, nil
 }
 
 // appendVersion writes one entry of a history: what was asked, what came of it,
