@@ -233,7 +233,7 @@ var gives = map[string]System{
 
 // What functions do with their input.
 var (
-	passThrough = []string{"where", "trace", "distinct", "defineVariable", "sort", "exclude", "intersect"}
+	passThrough = []string{"where", "trace", "distinct", "defineVariable", "sort", "exclude", "intersect", "checkModifiers"}
 	picks       = []string{"first", "last", "tail", "skip", "take"}
 	onStrings   = []string{
 		"startsWith", "endsWith", "contains", "matches", "matchesFull", "replaceMatches", "replace", "substring", "indexOf", "lastIndexOf",

@@ -90,6 +90,28 @@ var fhirFunctions = map[string]*function{
 		}
 		return truthOf(ok && checkXHTML(s)), r.charge(1 + len(s)/16)
 	}},
+	"checkModifiers": {max: 64, eval: func(r *run, c *callNode, in Collection) *Error {
+		known := map[any]bool{}
+		for i := range c.args {
+			url, ok, err := r.textArg(c, i)
+			if err != nil {
+				return err
+			}
+			known[url] = ok
+		}
+		for i := range in {
+			m, _ := in[i].raw.(map[string]any)
+			list, _ := m["modifierExtension"].([]any)
+			for _, x := range list {
+				if ext, ok := x.(map[string]any); ok && !known[ext["url"]] {
+					url, _ := ext["url"].(string)
+					return execution("不认识的修饰扩展 “"+clip(url)+"”。", "There is an unknown modifier extension "+clip(url)+".")
+				}
+			}
+		}
+		r.stack = append(r.stack, in...)
+		return r.charge(len(in))
+	}},
 	"getResourceKey": {eval: func(r *run, _ *callNode, in Collection) *Error {
 		for i := range in {
 			if m, ok := in[i].raw.(map[string]any); ok && in[i].kind == nodeValue {

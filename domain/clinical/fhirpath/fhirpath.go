@@ -99,8 +99,8 @@ func (e *Expr) Eval(env *Env, focus Collection) (Collection, error) {
 }
 
 // Test evaluates e as an invariant on focus: false where nothing is found or
-// the one item is a false Boolean, true for anything else. It is Lenient
-// whatever env says. Errors as of Eval.
+// the one item is a false Boolean, true for anything else, as the validator of
+// HL7 has it. It is Lenient whatever env says. Errors as of Eval.
 func (e *Expr) Test(env *Env, focus Value) (bool, error) {
 	r := begin(env, nil)
 	defer r.end()
@@ -108,7 +108,11 @@ func (e *Expr) Test(env *Env, focus Value) (bool, error) {
 	r.one[0] = focus
 	r.scope.this = r.one[:]
 	r.context = r.one[:]
-	if p, ok := e.root.(prober); ok {
+	p, ok := e.root.(prober)
+	if c, call := e.root.(*callNode); call && c.fn.probe == nil {
+		ok = false // several items are a yes here
+	}
+	if ok {
 		t, err := p.probe(r)
 		if err != nil {
 			return false, err

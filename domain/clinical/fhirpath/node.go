@@ -246,7 +246,7 @@ func (r *run) children(v *Value, object map[string]any, e *Element) {
 					r.property(v, object, e, p)
 					return
 				}
-			} else if key[0] == '_' && strings.HasPrefix(key[1:], e.Name) {
+			} else if strings.HasPrefix(key, "_") && strings.HasPrefix(key[1:], e.Name) {
 				if p := e.byProperty[key[1:]]; p != nil {
 					r.property(v, object, e, p)
 					return
@@ -383,7 +383,7 @@ func countChildren(v *Value) int {
 			continue
 		}
 		list, many := x.([]any)
-		if key[0] == '_' {
+		if strings.HasPrefix(key, "_") {
 			beside, has := object[key[1:]]
 			values, _ := beside.([]any)
 			if has && (!many || len(list) <= len(values)) {

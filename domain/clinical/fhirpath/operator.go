@@ -562,8 +562,8 @@ func (n *unionNode) eval(r *run) *Error {
 // distinct drops from what lies above mark every item that stood before.
 func (r *run) distinct(mark int) *Error {
 	all := r.stack[mark:]
-	if len(all) > 16 && uniqueText(all) {
-		return nil
+	if len(all) > 16 && r.distinctText(mark) {
+		return r.charge(len(all))
 	}
 	kept := 0
 	for i := range all {
@@ -579,18 +579,25 @@ func (r *run) distinct(mark int) *Error {
 	return nil
 }
 
-// uniqueText tells quickly that long lists of strings hold none twice.
-func uniqueText(all Collection) bool {
+// distinctText is distinct for long lists of strings; it tells false, and does
+// nothing, where there is anything else among them.
+func (r *run) distinctText(mark int) bool {
+	all := r.stack[mark:]
 	seen := make(map[string]struct{}, len(all))
 	for i := range all {
-		s, ok := all[i].text()
-		if !ok {
+		if _, ok := all[i].text(); !ok {
 			return false
 		}
-		if _, twice := seen[s]; twice {
-			return false
-		}
-		seen[s] = struct{}{}
 	}
+	kept := 0
+	for i := range all {
+		s, _ := all[i].text()
+		if _, twice := seen[s]; !twice {
+			seen[s] = struct{}{}
+			all[kept] = all[i]
+			kept++
+		}
+	}
+	r.cut(mark + kept)
 	return true
 }

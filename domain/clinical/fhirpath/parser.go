@@ -294,7 +294,6 @@ type typeName struct {
 }
 
 func (p *parser) typeName() (typeName, *Error) {
-	paren := p.accept("(")
 	t := p.next()
 	if t.sort != word && t.sort != quotedWord && t.sort != text {
 		return typeName{}, syntax(t.at, "此处应为类型的名称。", "the name of a type is expected")
@@ -306,9 +305,6 @@ func (p *parser) typeName() (typeName, *Error) {
 			return typeName{}, syntax(n.at, "此处应为类型的名称。", "the name of a type is expected")
 		}
 		out = typeName{t.text, n.text}
-	}
-	if paren {
-		return out, p.want(")")
 	}
 	return out, nil
 }
@@ -332,9 +328,6 @@ func (p *parser) number(t token) (node, *Error) {
 	}
 	n, ok := d.int64()
 	if !ok || n > maxInteger {
-		if u := p.peek(); u.text == "L" {
-			p.next()
-		}
 		return &literalNode{number(d)}, nil
 	}
 	return &literalNode{integer(n)}, nil

@@ -306,12 +306,8 @@ func (t *temporal) add(n int64, unit string) *temporal {
 	for calendarSteps[i].unit != unit {
 		i++
 	}
-	finest := t.precision
-	if finest == toSecond && unit == "millisecond" && n%1000 != 0 {
-		finest = toSecond // what is left of a second is dropped
-	}
-	for calendarSteps[i].at > finest {
-		if unit == "day" && finest == toYear {
+	for calendarSteps[i].at > t.precision {
+		if calendarSteps[i].unit == "day" && t.precision == toYear {
 			n, i = n/365, len(calendarSteps)-1
 			break
 		}

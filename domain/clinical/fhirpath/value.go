@@ -276,7 +276,7 @@ func (v Value) system() (_ Value, ok bool) {
 	case json.Number:
 		s := x.String()
 		if v.typ == nil || v.typ.System != Decimal {
-			if n, err := strconv.ParseInt(s, 10, 64); err == nil {
+			if n, err := strconv.ParseInt(s, 10, 32); err == nil {
 				return integer(n), true
 			}
 		}
