@@ -54,14 +54,19 @@ var baseParams = []table.Param{
 func searchable(p *table.Param) bool { return p.Expr != "" }
 
 // newLayout compiles the parameters of a type: its own, those of every
-// resource, and extra ones.
-func newLayout(d *definitions, t *typeDef, extra []*table.Param) (*layout, error) {
-	b := &layoutBuilder{def: d, typ: t, names: map[string]kind.ParamType{}, columns: map[string]*column{}, ties: map[string]expr{}}
+// resource, and those of a hospital's own.
+func newLayout(d *definitions, t *typeDef, own []*ownParameter) (*layout, error) {
+	b := &layoutBuilder{def: d, typ: t, names: map[string]kind.ParamType{}, columns: map[string]*column{}, ties: map[string]expr{}, own: map[*table.Param]*ownParameter{}}
 	var all []*table.Param
 	for i := range baseParams {
 		all = append(all, &baseParams[i])
 	}
-	all = append(append(all, d.params[t.name]...), extra...)
+	all = append(all, d.params[t.name]...)
+	for _, o := range own {
+		p := o.definition()
+		b.own[p] = o
+		all = append(all, p)
+	}
 	// Composites say which elements tie columns, so they come first.
 	for _, composite := range []bool{true, false} {
 		for _, p := range all {
@@ -84,6 +89,7 @@ type layoutBuilder struct {
 	ties    map[string]expr // column → the element that ties it; none: the resource
 	order   []string
 	params  []kind.Param
+	own     map[*table.Param]*ownParameter
 }
 
 // branches gives the alternatives of an expression that look at resources of
@@ -107,6 +113,9 @@ func (b *layoutBuilder) add(p *table.Param) error {
 		return b.place(p)
 	}
 	list, err := b.branches(p.Expr, b.typ)
+	if err != nil && b.own[p] != nil {
+		list, err = pathBranches(b.typ, p.Expr)
+	}
 	if err != nil || len(list) == 0 {
 		return err
 	}
@@ -135,6 +144,9 @@ func (b *layoutBuilder) add(p *table.Param) error {
 // targets are the types a reference parameter may point at; nil: any.
 func (b *layoutBuilder) targets(p *table.Param) []string {
 	to := b.def.targets[p.Targets]
+	if o := b.own[p]; o != nil {
+		to = o.targets
+	}
 	if len(to) > len(b.def.resources)*9/10 {
 		return nil
 	}

@@ -15,12 +15,14 @@ var (
 	_ kernel.Attacher  = (*Format)(nil)
 )
 
-// Attach lets what is written be checked against the profiles that k holds.
+// Attach lets what is written be checked against the profiles that k holds, and
+// indexed by the search parameters it holds.
 // Until then R4's own rules are checked. It implements kernel.Attacher.
 func (f *Format) Attach(k *kernel.Kernel) {
 	f.validator.Store(NewValidator(ValidatorOptions{
 		Contains: terminology.Standard().Contains, Profiles: NewProfiles(k).Find, Now: k.Clock().Now,
 	}))
+	f.parameters.Store(attachParameters(f, k))
 }
 
 // plain checks R4's own rules and asks no store.
@@ -36,7 +38,13 @@ func (f *Format) Validate(_ context.Context, k *kind.Kind, doc map[string]any) e
 	if v == nil {
 		v = plain()
 	}
-	return reject("write", k.Name, v.Check(k.Name, doc), true)
+	if err := reject("write", k.Name, v.Check(k.Name, doc), true); err != nil {
+		return err
+	}
+	if p := f.parameters.Load(); p != nil && k.Name == parameterKind {
+		return p.check(doc)
+	}
+	return nil
 }
 
 // Check refuses a document that a verb changed and that now breaks a rule of R4.

@@ -20,6 +20,8 @@ const FormatName = "fhir-r4"
 type Format struct {
 	extract   *extractor
 	validator atomic.Pointer[Validator] // of what is written
+
+	parameters atomic.Pointer[parameters] // of a hospital's own
 }
 
 // NewFormat makes a Format; times without a zone are taken in local, the zone

@@ -21,12 +21,15 @@ func (m Module) Register(r *app.Registrar) error {
 	if zone == nil {
 		zone = time.Local
 	}
-	r.Format(FormatName, NewFormat(zone))
+	f := NewFormat(zone)
+	r.Format(FormatName, f)
+	r.Loop(parameterLoop(f))
 	for _, k := range Kinds() {
 		r.Kind(k)
 	}
 	r.Kind(Treating())
 	r.Kind(ImportFile())
+	r.Kind(ParameterIndex())
 	r.Kind(BreakGlass())
 	r.Relation(TreatingRelation())
 	r.Privacy(Privacy())

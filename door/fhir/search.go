@@ -453,4 +453,3 @@ func appendLink(b []byte, relation, address string, query url.Values) []byte {
 	}
 	return append(b, link...)
 }
-

@@ -40,7 +40,9 @@ func unknownParameter(name string) error {
 	return errs.E(errs.Invalid, "search", name, "不支持的参数 "+name+"；可用的参数见 "+Prefix+"/metadata。", "The parameter "+name+" is not known; see "+Prefix+"/metadata for those that are.").At(name)
 }
 
-func badParameter(name, zh, en string) error { return errs.E(errs.Invalid, "search", name, zh, en).At(name) }
+func badParameter(name, zh, en string) error {
+	return errs.E(errs.Invalid, "search", name, zh, en).At(name)
+}
 
 // refused are parameters of R4 that this server does not answer, and why.
 var refused = map[string][2]string{
