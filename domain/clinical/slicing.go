@@ -99,16 +99,14 @@ func (c *check) belongs(slice *elementDef, by []discriminator, x item) verdict {
 func (c *check) discriminate(slice *elementDef, d discriminator, x item) verdict {
 	switch d.kind {
 	case "exists":
-		s := along(slice, d.path)
-		if s == nil {
-			return undecided
-		}
 		there := len(c.walk(x, d.path)) > 0
-		switch {
-		case s.max == 0:
-			return verdictOf(!there)
-		case s.min > 0:
-			return verdictOf(there)
+		for _, s := range along(slice, d.path) {
+			switch {
+			case s.max == 0:
+				return verdictOf(!there)
+			case s.min > 0:
+				return verdictOf(there)
+			}
 		}
 		return undecided
 	case "type":
@@ -136,52 +134,58 @@ func (c *check) byValue(slice *elementDef, path []step, x item) verdict {
 			return v
 		}
 	}
-	s := slice
-	for i := 0; ; i++ {
-		if s == nil {
-			return undecided
-		}
-		if s.fixed != nil || s.pattern != nil {
-			for _, y := range c.walk(x, path[:i]) {
-				if (s.fixed == nil || same(s.fixed, y.value)) && (s.pattern == nil || includes(s.pattern, y.value)) {
-					return native
-				}
-			}
-			return foreign
+	here := withSlices([]*elementDef{slice})
+	for i := 0; len(here) > 0; i++ {
+		if v := c.fits(here, x, path[:i]); v != undecided {
+			return v
 		}
 		if i == len(path) {
 			break
 		}
-		s = along(s, path[i:i+1])
+		here = follow(here, path[i])
 	}
-	if s.binding != nil && s.binding.strength == "required" && c.v.o.Contains != nil {
-		for _, y := range c.walk(x, path) {
-			in, known := c.member(s.binding.valueSet, y.typ, y.value)
-			if in {
-				return native
-			}
-			if !known {
-				return undecided
-			}
+	for _, s := range here {
+		switch {
+		case s.binding != nil && s.binding.strength == "required" && c.v.o.Contains != nil:
+			return c.byBinding(s, x, path)
+		case s.max == 0: // an element that may not be there is told by its absence
+			return verdictOf(len(c.walk(x, path)) == 0)
 		}
-		return foreign
-	}
-	// Slices within the element may fix it: coding sliced inside a code.
-	for _, inner := range s.slices {
-		if inner.min > 0 && (inner.fixed != nil || inner.pattern != nil) {
-			for _, y := range c.walk(x, path) {
-				if (inner.fixed == nil || same(inner.fixed, y.value)) && (inner.pattern == nil || includes(inner.pattern, y.value)) {
-					return native
-				}
-			}
-			return foreign
-		}
-	}
-	// An element that may not be there is told by its absence.
-	if s.max == 0 {
-		return verdictOf(len(c.walk(x, path)) == 0)
 	}
 	return undecided
+}
+
+// fits compares the values at a path with what the definitions there fix;
+// undecided where they fix nothing. Of several, as of the slices of a coding,
+// one is enough.
+func (c *check) fits(here []*elementDef, x item, path []step) verdict {
+	out := undecided
+	for _, s := range here {
+		if s.fixed == nil && s.pattern == nil {
+			continue
+		}
+		out = foreign
+		for _, y := range c.walk(x, path) {
+			if (s.fixed == nil || same(s.fixed, y.value)) && (s.pattern == nil || includes(s.pattern, y.value)) {
+				return native
+			}
+		}
+	}
+	return out
+}
+
+// byBinding tells the slice by the value set it binds the element to.
+func (c *check) byBinding(s *elementDef, x item, path []step) verdict {
+	for _, y := range c.walk(x, path) {
+		in, known := c.member(s.binding.valueSet, y.typ, y.value)
+		if in {
+			return native
+		}
+		if !known {
+			return undecided
+		}
+	}
+	return foreign
 }
 
 // byURL tells the slice of an extension: by the url it fixes, or by that of its
@@ -209,8 +213,8 @@ func (c *check) byType(slice *elementDef, path []step, x item) verdict {
 	if resolved {
 		path = path[:len(path)-1]
 	}
-	s := along(slice, path)
-	if s == nil || len(s.types) == 0 {
+	s := typedAlong(slice, path)
+	if s == nil {
 		return undecided
 	}
 	for _, y := range c.walk(x, path) {
@@ -245,8 +249,8 @@ func (c *check) byProfile(slice *elementDef, path []step, x item) verdict {
 	if resolved {
 		path = path[:len(path)-1]
 	}
-	s := along(slice, path)
-	if s == nil || len(s.types) == 0 || c.depth >= maxConformDepth {
+	s := typedAlong(slice, path)
+	if s == nil || c.depth >= maxConformDepth {
 		return undecided
 	}
 	for _, y := range c.walk(x, path) {
@@ -338,40 +342,62 @@ func (c *check) walk(x item, path []step) []item {
 	return found
 }
 
-// along follows a discriminator's path through what a slice asks; nil where it
-// asks nothing there.
-func along(s *elementDef, path []step) *elementDef {
+// along follows a discriminator's path through what a slice asks, and gives the
+// definitions there; none where it asks nothing.
+func along(slice *elementDef, path []step) []*elementDef {
+	here := withSlices([]*elementDef{slice})
 	for _, st := range path {
-		switch {
-		case st.resolve:
-			return nil // what is referred to is not part of the slice
-		case st.ofType != "":
-			continue
-		case st.extension != "":
-			var found *elementDef
-			for _, child := range s.children {
-				if child.name != "extension" {
-					continue
-				}
-				for _, slice := range child.slices {
-					if slice.hasURL(st.extension) {
-						found = slice
-					}
-				}
-			}
-			s = found
-		default:
-			i := slices.IndexFunc(s.children, func(x *elementDef) bool { return x.name == st.name })
-			if i < 0 {
-				return nil
-			}
-			s = s.children[i]
-		}
-		if s == nil {
-			return nil
+		here = follow(here, st)
+	}
+	return here
+}
+
+// typedAlong is the first definition at the path that names types.
+func typedAlong(slice *elementDef, path []step) *elementDef {
+	for _, s := range along(slice, path) {
+		if len(s.types) > 0 {
+			return s
 		}
 	}
-	return s
+	return nil
+}
+
+// follow takes one step from definitions to those below them.
+func follow(here []*elementDef, st step) []*elementDef {
+	if st.ofType != "" {
+		return here
+	}
+	var next []*elementDef
+	for _, s := range here {
+		for _, child := range s.children {
+			switch {
+			case st.resolve: // what is referred to is not part of the slice
+			case st.extension != "" && child.name == "extension":
+				for _, x := range child.slices {
+					if x.hasURL(st.extension) {
+						next = append(next, x)
+					}
+				}
+			case st.name != "" && child.name == st.name:
+				next = append(next, child)
+			}
+		}
+	}
+	return withSlices(next)
+}
+
+// withSlices adds the slices that must be there: what one of them fixes, the
+// element has.
+func withSlices(here []*elementDef) []*elementDef {
+	out := here
+	for _, s := range here {
+		for _, x := range s.slices {
+			if x.min > 0 && x.slice != "" {
+				out = append(out, x)
+			}
+		}
+	}
+	return out
 }
 
 // hasURL tells whether a slice is that of an extension.
