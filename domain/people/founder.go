@@ -60,7 +60,8 @@ func (s *People) Bootstrap(ctx context.Context, password string) (FirstStart, er
 }
 
 // Seed makes the records that the declarations presuppose: a role record for
-// every role that some kind grants something to, and the sign-in policy. What is
+// every role that some kind grants something to or that is shown a label, and the
+// sign-in policy. What is
 // there already, or was deleted on purpose, is left alone.
 func (s *People) Seed(ctx context.Context) error {
 	names := map[string]bool{Founder: true, Integration: true}
@@ -72,6 +73,11 @@ func (s *People) Seed(ctx context.Context) error {
 			if g.Role != "*" {
 				names[g.Role] = true
 			}
+		}
+	}
+	for _, l := range s.kernel.Rules().Privacy.Labels {
+		for _, role := range l.Roles {
+			names[role] = true
 		}
 	}
 	var changes []kernel.Change

@@ -269,6 +269,7 @@ func tokenKind() kind.Kind {
 			{Name: "hash", Type: kind.String, Title: kind.T("校验值", "Hash"), Required: true, ReadOnly: true},
 			{Name: "scopes", Type: kind.String, Title: kind.T("范围", "Scopes"), Help: kind.T("SMART 范围，例如 system/Patient.rs", "a SMART scope such as system/Patient.rs"), Many: true, Required: true, ReadOnly: true},
 			{Name: "purpose", Type: kind.String, Title: kind.T("使用目的", "Purpose of use"), Help: kind.T("HL7 PurposeOfUse 代码，例如 TREAT", "an HL7 PurposeOfUse code such as TREAT"), Required: true, ReadOnly: true, MaxLen: 40},
+			{Name: "patient", Type: kind.String, Title: kind.T("患者", "Patient"), Help: kind.T("patient/… 范围所指的患者", "the one patient that scopes patient/… are about"), ReadOnly: true, MaxLen: 80},
 			{Name: "roles", Type: kind.Ref, Title: kind.T("角色", "Roles"), To: []string{roleName}, Many: true, ReadOnly: true},
 			{Name: "expires", Type: kind.Time, Title: kind.T("到期", "Expires"), ReadOnly: true},
 		},

@@ -473,6 +473,9 @@ func TestTokens(t *testing.T) {
 		{Name: "x", Scopes: []string{"everything"}},
 		{Name: "x", Scopes: []string{"system/Nothing.rs"}},
 		{Name: "x", Scopes: []string{"system/user."}},
+		{Name: "x", Scopes: []string{"patient/*.rs"}},
+		{Name: "x", Scopes: []string{"system/*.rs"}, Patient: "Patient/1"},
+		{Name: "x", Scopes: []string{"patient/*.rs"}, Patient: "department/1"},
 		{Name: "x", Purpose: "FUN"},
 		{Name: "x", Roles: []string{"audit-admin"}},
 		{Name: "x", Expires: h.clock.Now()},
@@ -490,6 +493,13 @@ func TestTokens(t *testing.T) {
 	}
 	p, err := h.Token(t.Context(), plain)
 	if err != nil || p.Purpose != "HOPERAT" || p.Type != identity.Service || !p.Has(people.Integration) {
+		t.Fatalf("%+v, %v", p, err)
+	}
+	one, _, err := h.CreateToken(t.Context(), admin, people.TokenRequest{Name: "app", Scopes: []string{"patient/*.rs"}, Patient: "Patient/1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p, err := h.Token(t.Context(), one); err != nil || p.Patient != "Patient/1" {
 		t.Fatalf("%+v, %v", p, err)
 	}
 	rules := h.kernel.Rules()

@@ -20,6 +20,7 @@ type token struct {
 	Hash    string    `json:"hash"`
 	Scopes  []string  `json:"scopes"`
 	Purpose string    `json:"purpose"`
+	Patient string    `json:"patient,omitempty"`
 	Roles   []string  `json:"roles,omitempty"`
 	Expires time.Time `json:"expires,omitzero"`
 }
@@ -29,6 +30,7 @@ type TokenRequest struct {
 	Name    string    // who will use it, for people
 	Scopes  []string  // SMART scopes; none: all of the API
 	Purpose string    // HL7 PurposeOfUse code; empty: TREAT
+	Patient string    // whom scopes "patient/…" are about, e.g. Patient/1; required by them
 	Roles   []string  // names of roles; none: Integration
 	Expires time.Time // zero: never
 }
@@ -45,9 +47,9 @@ var purposes = strings.Fields(`CAREMGT CLINTRCH COC COVERAGE DISASTER DONAT ETRE
 	HLEGAL HMARKT HOPERAT HOUTCOMS HPAYMT HPRGRP HQUALIMP HRESCH HSYSADMIN HTEST LABELING MEMADMIN METAMGT PATADMIN PATRQT PATSFTY
 	PERFMSR POPHLTH PUBHLTH PWATRNY RECORDMGT REMITADV SUPNWK SYSDEV TRAIN TREAT TREATDS`)
 
-// scopeForm is a system scope of SMART App Launch 2.2.0 §3.0.2, or its version 1
-// form.
-var scopeForm = regexp.MustCompile(`^system/(\*|[A-Za-z][A-Za-z0-9-]*)\.(c?r?u?d?s?|\*|read|write)$`)
+// scopeForm is a scope of the system, or of one patient, of SMART App Launch
+// 2.2.0 §3.0.2, or its version 1 form.
+var scopeForm = regexp.MustCompile(`^(?:system|patient)/(\*|[A-Za-z][A-Za-z0-9-]*)\.(c?r?u?d?s?|\*|read|write)$`)
 
 // CreateToken makes a service token and returns it in plain, with the key of its
 // record: the plain form is kept nowhere and cannot be shown again. by must be a security administrator or the program
@@ -72,7 +74,7 @@ func (s *People) CreateToken(ctx context.Context, by *identity.Principal, req To
 	if err != nil {
 		return "", key, err
 	}
-	data := token{Name: req.Name, Hash: b.hash(), Scopes: req.Scopes, Purpose: req.Purpose, Expires: req.Expires.UTC()}
+	data := token{Name: req.Name, Hash: b.hash(), Scopes: req.Scopes, Purpose: req.Purpose, Patient: req.Patient, Expires: req.Expires.UTC()}
 	if req.Expires.IsZero() {
 		data.Expires = time.Time{}
 	}
@@ -104,6 +106,10 @@ func (s *People) checkToken(req *TokenRequest) error {
 			return bad("scopes", "范围 "+scope+" 指的记录类别不存在。", "The scope "+scope+" names a kind that does not exist.")
 		}
 		req.Scopes[i] = scope
+	}
+	one := slices.ContainsFunc(req.Scopes, func(s string) bool { return strings.HasPrefix(s, "patient/") })
+	if key, ok := record.ParseKey(req.Patient); one != (req.Patient != "") || one && (!ok || key.Kind != "Patient") {
+		return bad("patient", "patient/… 范围须同时写明一位患者（patient，例如 Patient/1）；没有这种范围则不写。", "Scopes patient/… need the one patient they are about (patient, such as Patient/1); without them leave it out.")
 	}
 	if !slices.Contains(purposes, req.Purpose) {
 		return bad("purpose", "使用目的 "+req.Purpose+" 不是 HL7 PurposeOfUse 代码，例如 TREAT、HOPERAT。", "The purpose "+req.Purpose+" is not an HL7 PurposeOfUse code such as TREAT or HOPERAT.")
@@ -168,7 +174,7 @@ func (s *People) openToken(ctx context.Context, id string, b *bearer) (*entry, e
 		scopes = []string{} // nil would not limit it
 	}
 	e := &entry{hash: data.Hash, expires: data.Expires, principal: &identity.Principal{
-		Type: identity.Service, ID: rec.Key.String(), Name: data.Name, Roles: roles, Purpose: data.Purpose, Scopes: scopes, Session: rec.ID,
+		Type: identity.Service, ID: rec.Key.String(), Name: data.Name, Roles: roles, Purpose: data.Purpose, Scopes: scopes, Patient: data.Patient, Session: rec.ID,
 	}}
 	s.cache.put(id, e, gen)
 	return e, nil

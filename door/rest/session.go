@@ -193,15 +193,15 @@ func (d *Door) issuePassword(w http.ResponseWriter, r *http.Request, p *identity
 	return answer(w, r, http.StatusOK, map[string]string{"password": password})
 }
 
-// createToken takes {"name","scopes","purpose","roles","expires"} and answers
+// createToken takes {"name","scopes","purpose","patient","roles","expires"} and answers
 // the token, which is shown once, with its record.
 func (d *Door) createToken(w http.ResponseWriter, r *http.Request, p *identity.Principal) error {
-	props, err := body(r, "name", "scopes", "purpose", "roles", "expires")
+	props, err := body(r, "name", "scopes", "purpose", "patient", "roles", "expires")
 	if err != nil {
 		return err
 	}
 	var req people.TokenRequest
-	for prop, v := range map[string]any{"name": &req.Name, "scopes": &req.Scopes, "purpose": &req.Purpose, "roles": &req.Roles, "expires": &req.Expires} {
+	for prop, v := range map[string]any{"name": &req.Name, "scopes": &req.Scopes, "purpose": &req.Purpose, "patient": &req.Patient, "roles": &req.Roles, "expires": &req.Expires} {
 		if err := into(props, prop, v); err != nil {
 			return err
 		}
