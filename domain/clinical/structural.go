@@ -1,7 +1,6 @@
 package clinical
 
 import (
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -78,8 +77,12 @@ func (r *reader) fragment(s string) {
 // there (ref-1) and what is contained is referred to (dom-3).
 func (r *reader) closed(doc map[string]any) *fault {
 	s := &r.scope
+	there := make(map[string]bool, len(s.contained))
+	for _, c := range s.contained {
+		there[c.id] = c.id != ""
+	}
 	for _, ref := range s.asked {
-		if slices.ContainsFunc(s.contained, func(c inner) bool { return c.id == ref[1:] }) {
+		if there[ref[1:]] {
 			continue
 		}
 		f := bad("引用 “"+clip(ref)+"” 在 contained 中不存在；请补上该资源或改正引用。", "No contained resource has the id that "+clip(ref)+" refers to; add it or correct the reference.").of("ref-1")
@@ -88,8 +91,12 @@ func (r *reader) closed(doc map[string]any) *fault {
 			return f
 		}
 	}
+	named := make(map[string]bool, len(s.named))
+	for _, ref := range s.named {
+		named[ref[1:]] = true
+	}
 	for i, c := range s.contained {
-		if c.id == "" || c.upward || slices.Contains(s.named, "#"+c.id) {
+		if c.id == "" || c.upward || named[c.id] {
 			continue
 		}
 		f := bad("contained 资源 “"+clip(c.id)+"” 没有被引用；请引用它，或将其单独保存。", "Nothing refers to the contained resource "+strconv.Quote(clip(c.id))+"; refer to it or save it on its own.").of("dom-3").in(index(i)).in("contained")
