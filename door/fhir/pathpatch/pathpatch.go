@@ -351,6 +351,7 @@ func (op *operation) replace(s slot) error {
 		return nil
 	}
 	put(s.object, s.property, s.at, v)
+	settle(s.object, s.property)
 	if shadow != nil || s.object["_"+s.property] != nil {
 		put(s.object, "_"+s.property, s.at, nilOr(shadow))
 		settle(s.object, "_"+s.property)
@@ -459,6 +460,7 @@ func (op *operation) append(t *fhirpath.Type, object map[string]any, name string
 		at = n
 	}
 	place(object, p.Name, n, at, v)
+	settle(object, p.Name)
 	if shadow != nil || shadows != nil {
 		place(object, "_"+p.Name, n, at, nilOr(shadow))
 	}
@@ -577,14 +579,17 @@ func (op *operation) fill(e *fhirpath.Element, p *part, at string) (*fhirpath.Pr
 		return nil, nil, nil, unfit(at, e.Name+" 不能是资源。", e.Name+" is not a resource.")
 	}
 	given := typeOfValue(p.property)
-	for i := range e.Forms {
-		if accepts(e.Forms[i].Type, given, len(e.Forms) == 1) {
-			v := copyJSON(p.value)
+	for _, exact := range []bool{true, false} { // a positiveInt is an integer too, but its own form comes first
+		for i := range e.Forms {
+			f := &e.Forms[i]
+			if given == nil || f.Type != given && (exact || !accepts(f.Type, given, len(e.Forms) == 1)) {
+				continue
+			}
 			var shadow map[string]any
 			if p.shadow != nil {
 				shadow = copyJSON(p.shadow).(map[string]any)
 			}
-			return &e.Forms[i], v, shadow, nil
+			return f, copyJSON(p.value), shadow, nil
 		}
 	}
 	return nil, nil, nil, unfit(at, e.Name+" 不接受 "+p.property+" 的类型。", e.Name+" does not take the type of "+p.property+".")
@@ -623,7 +628,7 @@ func accepts(want, given *fhirpath.Type, only bool) bool {
 	switch {
 	case want == nil || given == nil:
 		return false
-	case want == given, given.Is(want.Name):
+	case given.Is(want.Name):
 		return true
 	case !only || want.Class != given.Class:
 		return false
