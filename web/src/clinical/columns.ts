@@ -1,6 +1,6 @@
 import { concept, date, identifier, nameOfPerson, observed, period, reference, sex, status, what, when } from './show'
 import type { Resource } from './fhir'
-import { c } from '../words/clinical'
+import { c, statusWord } from '../words/clinical'
 
 /** A column of the table of found resources. */
 export interface ResourceColumn {
@@ -20,7 +20,7 @@ function column(name: string, title: string, text: (r: Resource) => string): Res
 
 const whose = () => column('subject', c('patient'), (r) => reference(r.subject ?? r.patient ?? r.beneficiary))
 const whenColumn = () => column('when', c('time'), (r) => date(when(r)))
-const statusColumn = () => column('status', c('status'), status)
+const statusColumn = () => column('status', c('status'), (r) => statusWord(status(r)))
 const updated = () => column('updated', c('updated'), (r) => date(r.meta?.lastUpdated))
 const whatColumn = () => column('what', c('what'), what)
 

@@ -67,6 +67,14 @@ export function date(v: unknown): string {
   return s.includes('T') ? short(s) : s
 }
 
+/** The day of a date, dateTime or instant, in the zone of the browser: "2026-09-03". */
+export function day(v: unknown): string {
+  const s = str(v)
+  const at = new Date(s)
+  if (!s.includes('T') || Number.isNaN(at.getTime())) return s
+  return `${at.getFullYear()}-${String(at.getMonth() + 1).padStart(2, '0')}-${String(at.getDate()).padStart(2, '0')}`
+}
+
 /** A Period. */
 export function period(v: unknown): string {
   const it = parts(v)

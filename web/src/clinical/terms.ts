@@ -29,6 +29,17 @@ export async function expand(url: string, filter: string, offset: number, count:
   return { concepts: flat(set.expansion), total: set.expansion?.total }
 }
 
+/** The codes directly below one, with their displays. */
+export async function below(system: string, code: string, count: number, signal?: AbortSignal): Promise<Concept[]> {
+  const valueSet = { resourceType: 'ValueSet', status: 'active', compose: { include: [{ system, filter: [{ property: 'parent', op: '=', value: code }] }] } }
+  const set = await fhir<ValueSet>('ValueSet/$expand', {
+    method: 'POST',
+    body: { resourceType: 'Parameters', parameter: [{ name: 'valueSet', resource: valueSet }, { name: 'count', valueInteger: count }] },
+    signal,
+  })
+  return set.expansion?.contains ?? []
+}
+
 /** What a system says of one of its codes. */
 export interface Details {
   system: string
@@ -77,7 +88,7 @@ export async function lookup(system: string, code: string, signal?: AbortSignal)
       .map((p) => ({ language: valueOf(part(p, 'language')), use: valueOf(part(p, 'use')), value: valueOf(part(p, 'value')) })),
     parents: properties.filter(([name]) => name === 'parent').map(([, v]) => v),
     children: properties.filter(([name]) => name === 'child').map(([, v]) => v),
-    properties: properties.filter(([name, v]) => v && !['parent', 'child', 'definition'].includes(name)),
+    properties: properties.filter(([name, v]) => v && !['parent', 'child', 'definition'].includes(name) && !(name === 'inactive' && v === 'false')),
   }
 }
 

@@ -1,4 +1,4 @@
-import { codings, concept, choice, date, number, observed, when } from './show'
+import { codings, concept, choice, day, number, observed, when } from './show'
 import type { Resource } from './fhir'
 
 /** The results of one thing measured, newest first. */
@@ -91,5 +91,5 @@ export function trends(observations: Resource[]): Trend[] {
 
 /** What a drawn trend says to those who do not see it. */
 export function trendSentence(trend: Trend): string {
-  return trend.points.map(([at, v]) => `${date(new Date(at).toISOString())} ${number(v)} ${trend.unit}`).join('; ')
+  return trend.points.map(([at, v]) => `${day(new Date(at).toISOString())} ${number(v)} ${trend.unit}`).join('; ')
 }

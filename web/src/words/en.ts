@@ -23,11 +23,10 @@ export const en: Record<Key, string> = {
   'error.status': 'The server answered {status}. Try again later or call the information department.',
   'error.unknown': 'Something unexpected happened. Try again; if it persists call the information department.',
 
-  'clinical.patients': 'Patients',
+  'clinical.patients': 'Patient summaries',
   'clinical.resources': 'FHIR resources',
   'clinical.upload': 'Upload FHIR data',
   'clinical.terminology': 'Terminology',
-  'clinical.title': 'Clinical data',
   'clinical.summary': 'Patient summary',
 
   'shell.skip': 'Skip to content',

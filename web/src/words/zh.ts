@@ -21,11 +21,10 @@ export const zh = {
   'error.status': '服务器答复了 {status}，请稍后重试或联系信息科。',
   'error.unknown': '出了意外，请重试；仍不行请联系信息科。',
 
-  'clinical.patients': '患者',
+  'clinical.patients': '患者概览',
   'clinical.resources': '资源浏览',
   'clinical.upload': '上传 FHIR 数据',
   'clinical.terminology': '术语浏览',
-  'clinical.title': '临床数据',
   'clinical.summary': '患者概览',
 
   'shell.skip': '跳到正文',
