@@ -387,7 +387,9 @@ func (d *Door) prepareOne(ctx context.Context, p *identity.Principal, s *step) (
 	default:
 		change.Op, change.Upsert = record.Update, s.ifMatch == kernel.AnyVersion && !s.present
 	}
-	s.prepared, err = d.k.Prepare(ctx, p, change)
+	if s.prepared, err = d.k.Prepare(ctx, p, change); err == nil {
+		err = d.subscribable(change)
+	}
 	return err
 }
 

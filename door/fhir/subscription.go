@@ -9,6 +9,7 @@ import (
 
 	"zhiwei/door/fhir/subscription"
 	"zhiwei/door/gate"
+	"zhiwei/kernel"
 	"zhiwei/kernel/errs"
 	"zhiwei/kernel/identity"
 	"zhiwei/kernel/record"
@@ -156,6 +157,19 @@ func (d *Door) SocketURL(r *http.Request) string {
 		return "wss://" + rest + SocketPath
 	}
 	return "ws://" + strings.TrimPrefix(base, "http://") + SocketPath
+}
+
+// subscribable refuses a Subscription that is to be served and cannot be: whoever
+// makes it learns at once what would otherwise stand in its error.
+func (d *Door) subscribable(c kernel.Change) error {
+	if d.subscriptions == nil || c.Key.Kind != subscription.Kind || c.Op == record.Delete {
+		return nil
+	}
+	err := d.subscriptions.Check(c.Data)
+	if errs.Is(err, errs.Invalid) {
+		err = withStatus(http.StatusUnprocessableEntity, err)
+	}
+	return err
 }
 
 // speech lends the protocol to subscriptions.

@@ -195,6 +195,17 @@ func (m *Module) define(r *record.Record) (*definition, error) {
 	return d, m.readCriteria(d, &in)
 }
 
+// Check refuses a Subscription, as JSON, that asks to be served and cannot be:
+// Invalid naming the element, Forbidden where its receiver is not listed. One
+// that is off or in error is not judged: it asks for nothing.
+func (m *Module) Check(data json.RawMessage) error {
+	d, err := m.define(&record.Record{Key: record.Key{Kind: Kind}, Data: data})
+	if d.status == off || d.status == inError {
+		return nil
+	}
+	return err
+}
+
 // readChannel reads how the subscriber is told.
 func (m *Module) readChannel(d *definition, in *resource) error {
 	ch := &in.Channel

@@ -155,11 +155,7 @@ func TestNowhereAtFirst(t *testing.T) {
 		"ftp://example.org/x":      "http://",
 		"http://user:pw@127.0.0.1": "channel.header",
 	} {
-		id := w.subscribe(onTopic("urn:zhiwei:topic:Patient:change", endpoint, "id-only", ""))
-		w.awaitStatus(id, "error")
-		if _, why := w.status(id); !strings.Contains(why, says) {
-			t.Errorf("%s: %s", endpoint, why)
-		}
+		w.refuses(onTopic("urn:zhiwei:topic:Patient:change", endpoint, "id-only", ""), says)
 	}
 }
 
@@ -185,11 +181,27 @@ func TestWhatIsRefused(t *testing.T) {
 		onTopic("urn:zhiwei:topic:Patient:change", "http://127.0.0.1:9/", "everything", ""):                                                "everything",
 		onTopic("urn:zhiwei:topic:Patient:change", "http://127.0.0.1:9/", "empty", extend("backport-timeout", `"valueUnsignedInt":86400`)): "timeout",
 	} {
-		id := w.subscribe(body)
-		w.awaitStatus(id, "error")
-		if _, why := w.status(id); !strings.Contains(why, says) {
-			t.Errorf("%s:\n%s", body, why)
-		}
+		w.refuses(body, says)
+	}
+}
+
+// refuses proves that a Subscription is refused at the door, and that one that
+// came in by another way, such as a restored copy, is in error for the same
+// reason.
+func (w *world) refuses(body, says string) {
+	w.t.Helper()
+	status, doc := w.ask("POST", "/fhir/Subscription", body)
+	raw, err := json.Marshal(doc)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if status != http.StatusUnprocessableEntity && status != http.StatusForbidden || !strings.Contains(string(raw), says) {
+		w.t.Errorf("%s:\n%d %s", body, status, raw)
+	}
+	w.put(identity.Root(), "Subscription", "inside", body)
+	w.awaitStatus("inside", "error")
+	if _, why := w.status("inside"); !strings.Contains(why, says) {
+		w.t.Errorf("%s:\n%s", body, why)
 	}
 }
 
