@@ -326,16 +326,32 @@ func (s slot) remove() {
 		if s.at < len(list) {
 			s.object[key] = slices.Delete(list, s.at, s.at+1)
 		}
-		settle(s.object, key)
 	}
+	settle(s.object, s.property)
 }
 
-// settle drops a list that says nothing any more.
-func settle(object map[string]any, key string) {
-	list, ok := object[key].([]any)
-	if ok && !slices.ContainsFunc(list, func(x any) bool { return x != nil }) {
-		delete(object, key)
+// settle drops a list that says nothing any more, of an element's values and of
+// their extensions, and keeps the two equally long where both stay.
+func settle(object map[string]any, property string) {
+	shadow := "_" + property
+	for _, key := range []string{property, shadow} {
+		list, ok := object[key].([]any)
+		if ok && !slices.ContainsFunc(list, func(x any) bool { return x != nil }) {
+			delete(object, key)
+		}
 	}
+	values, ok := object[property].([]any)
+	shadows, both := object[shadow].([]any)
+	if !ok || !both {
+		return
+	}
+	for len(values) < len(shadows) {
+		values = append(values, nil)
+	}
+	for len(shadows) < len(values) {
+		shadows = append(shadows, nil)
+	}
+	object[property], object[shadow] = values, shadows
 }
 
 // replace puts the value in the place of an element. A choice element may get
@@ -351,11 +367,10 @@ func (op *operation) replace(s slot) error {
 		return nil
 	}
 	put(s.object, s.property, s.at, v)
-	settle(s.object, s.property)
 	if shadow != nil || s.object["_"+s.property] != nil {
 		put(s.object, "_"+s.property, s.at, nilOr(shadow))
-		settle(s.object, "_"+s.property)
 	}
+	settle(s.object, s.property)
 	return nil
 }
 
@@ -423,6 +438,7 @@ func (op *operation) objectOf(v fhirpath.Value) (map[string]any, error) {
 		s.object["_"+s.property] = m
 	} else {
 		put(s.object, "_"+s.property, s.at, m)
+		settle(s.object, s.property)
 	}
 	return m, nil
 }
@@ -460,10 +476,10 @@ func (op *operation) append(t *fhirpath.Type, object map[string]any, name string
 		at = n
 	}
 	place(object, p.Name, n, at, v)
-	settle(object, p.Name)
 	if shadow != nil || shadows != nil {
 		place(object, "_"+p.Name, n, at, nilOr(shadow))
 	}
+	settle(object, p.Name)
 	return nil
 }
 

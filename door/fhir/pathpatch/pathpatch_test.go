@@ -84,6 +84,7 @@ func TestApply(t *testing.T) {
 			[]string{op("add", "Patient.birthDate", name("extension"), `{"name":"value","part":[{"name":"url","valueUri":"http://x"},{"name":"value","valueString":"y"}]}`)},
 			`{"resourceType":"Patient","birthDate":"1920","_birthDate":{"extension":[{"url":"http://x","valueString":"y"}]}}`,
 		},
+		{"an extension on one of a list", `{"resourceType":"Patient","name":[{"given":["a","b"]}]}`, []string{op("add", "Patient.name.given[0]", name("id"), value(`"valueString":"x"`))}, `{"resourceType":"Patient","name":[{"given":["a","b"],"_given":[{"id":"x"},null]}]}`},
 		{"delete an extension of a primitive", `{"resourceType":"Patient","birthDate":"1920","_birthDate":{"extension":[{"url":"http://x"},{"url":"http://y"}]}}`, []string{op("delete", "Patient.birthDate.extension('http://x')")}, `{"resourceType":"Patient","birthDate":"1920","_birthDate":{"extension":[{"url":"http://y"}]}}`},
 		{"lists of primitives stay beside their extensions", `{"resourceType":"Patient","name":[{"given":["a",null,"c"],"_given":[null,{"id":"x"},null]}]}`, []string{op("delete", "Patient.name.given[0]")}, `{"resourceType":"Patient","name":[{"given":[null,"c"],"_given":[{"id":"x"},null]}]}`},
 		{"and are moved together", `{"resourceType":"Patient","name":[{"given":["a",null,"c"],"_given":[null,{"id":"x"},null]}]}`, []string{op("move", "Patient.name.given", number("source", "1"), number("destination", "0"))}, `{"resourceType":"Patient","name":[{"given":[null,"a","c"],"_given":[{"id":"x"},null,null]}]}`},
