@@ -2,10 +2,12 @@ package clinical
 
 import (
 	"context"
+	"strings"
 	"sync"
 
 	"zhiwei/domain/terminology"
 	"zhiwei/kernel"
+	"zhiwei/kernel/identity"
 	"zhiwei/kernel/kind"
 )
 
@@ -15,14 +17,27 @@ var (
 	_ kernel.Attacher  = (*Format)(nil)
 )
 
-// Attach lets what is written be checked against the profiles that k holds, and
-// indexed by the search parameters it holds.
-// Until then R4's own rules are checked. It implements kernel.Attacher.
+// Attach lets what is written be checked against the profiles and value sets that
+// k holds. Until then R4's own rules are checked. It implements kernel.Attacher.
 func (f *Format) Attach(k *kernel.Kernel) {
 	f.validator.Store(NewValidator(ValidatorOptions{
-		Contains: terminology.Standard().Contains, Profiles: NewProfiles(k).Find, Now: k.Clock().Now,
+		Contains: inHospital(terminology.NewService(k)), Profiles: NewProfiles(k).Find, Now: k.Clock().Now,
 	}))
-	f.parameters.Store(attachParameters(f, k))
+}
+
+// inHospital asks what the program carries, and for value sets that are not the
+// standard's own what the hospital has saved.
+func inHospital(s *terminology.Service) func(valueSet, system, code string) (in, known bool) {
+	return func(valueSet, system, code string) (in, known bool) {
+		in, known = terminology.Standard().Contains(valueSet, system, code)
+		if known || strings.HasPrefix(valueSet, "http://hl7.org/fhir/ValueSet/") {
+			return in, known
+		}
+		// Value sets concern no person: whoever is bound by one need not be allowed
+		// to read it.
+		in, known, err := s.Contains(context.Background(), identity.Root(), valueSet, system, code)
+		return in, known && err == nil
+	}
 }
 
 // plain checks R4's own rules and asks no store.

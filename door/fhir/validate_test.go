@@ -120,3 +120,59 @@ func TestProfilesOfTheHospital(t *testing.T) {
 		t.Errorf("after its deletion: %d %s", a.status, a.raw)
 	}
 }
+
+// A profile may bind to a value set of the hospital's own, which counts as it is
+// now.
+func TestProfileWithValueSetOfTheHospital(t *testing.T) {
+	s := serve(t)
+	save := func(path, body string) string {
+		t.Helper()
+		a := s.ask("POST", path, body)
+		if a.status != 201 {
+			t.Fatalf("%d %s", a.status, a.raw)
+		}
+		return a.json["id"].(string)
+	}
+	const set = `{"resourceType":"ValueSet","url":"http://hospital.example/vs","status":"active","compose":{"include":[{"system":"http://hospital.example/cs","concept":[{"code":"a"}%s]}]}}`
+	id := save("/fhir/ValueSet", fmt.Sprintf(set, ""))
+	save("/fhir/StructureDefinition", `{"resourceType":"StructureDefinition","url":"http://hospital.example/coded","name":"Coded","status":"active","kind":"resource","abstract":false,"type":"Basic","baseDefinition":"http://hl7.org/fhir/StructureDefinition/Basic","derivation":"constraint",
+		"differential":{"element":[{"id":"Basic.code","path":"Basic.code","binding":{"strength":"required","valueSet":"http://hospital.example/vs"}}]}}`)
+	basic := func(code string) string {
+		return `{"resourceType":"Basic","meta":{"profile":["http://hospital.example/coded"]},"code":{"coding":[{"system":"http://hospital.example/cs","code":"` + code + `"}]}}`
+	}
+	if a := s.ask("POST", "/fhir/Basic", basic("a")); a.status != 201 {
+		t.Errorf("%d %s", a.status, a.raw)
+	}
+	if a := s.ask("POST", "/fhir/Basic", basic("b")); a.status != 422 || !slices.Equal(issues(a), []string{"error code-invalid Basic.code"}) {
+		t.Errorf("%d %s", a.status, a.raw)
+	}
+	if a := s.ask("PUT", "/fhir/ValueSet/"+id, strings.Replace(fmt.Sprintf(set, `,{"code":"b"}`), `{"resource`, `{"id":"`+id+`","resource`, 1)); a.status != 200 {
+		t.Fatalf("%d %s", a.status, a.raw)
+	}
+	if a := s.ask("POST", "/fhir/Basic", basic("b")); a.status != 201 {
+		t.Errorf("%d %s", a.status, a.raw)
+	}
+}
+
+// Deleting and updating can be tried out without doing it.
+func TestValidateModes(t *testing.T) {
+	s := serve(t)
+	s.ask("PUT", "/fhir/Patient/p", `{"resourceType":"Patient","id":"p"}`)
+	if got := issues(s.ask("GET", "/fhir/Patient/p/$validate?mode=delete", nil)); !slices.Equal(got, []string{"information informational"}) {
+		t.Errorf("%q", got)
+	}
+	s.ask("PUT", "/fhir/Observation/o", `{"resourceType":"Observation","id":"o","status":"final","code":{"text":"x"},"subject":{"reference":"Patient/p"}}`)
+	a := s.ask("POST", "/fhir/Patient/p/$validate", `{"resourceType":"Parameters","parameter":[{"name":"mode","valueCode":"delete"}]}`)
+	if got := issues(a); a.status != 200 || !slices.Equal(got, []string{"error conflict"}) || !strings.Contains(string(a.raw), "Observation/o") {
+		t.Errorf("%d %s", a.status, a.raw)
+	}
+	if got := issues(s.ask("GET", "/fhir/Observation/o/$validate", nil)); !slices.Contains(got, "information informational") {
+		t.Errorf("%q", got)
+	}
+	if got := issues(s.ask("POST", "/fhir/Patient/p/$validate?mode=update", `{"resourceType":"Patient","id":"q"}`)); !slices.Contains(got, "error invalid Patient.id") {
+		t.Errorf("%q", got)
+	}
+	if a := s.ask("GET", "/fhir/Patient/p", nil); a.status != 200 {
+		t.Errorf("validating deleted: %d", a.status)
+	}
+}
