@@ -235,96 +235,74 @@ func (s *Service) outside(ctx context.Context, p *identity.Principal, u *Unit) (
 	return above, strange, nil
 }
 
-// write puts the concepts that are new or changed into one transaction.
+// write puts the concepts that are new or changed into one transaction. What is
+// there is read in it, so that two imports at once lose nothing.
 func (s *Service) write(ctx context.Context, p *identity.Principal, part []*Imported, rep *Report) error {
-	have, err := s.have(ctx, p, part)
-	if err != nil {
-		return err
-	}
-	var changes []kernel.Change
+	prepared := make([]*kernel.Prepared, len(part))
+	keys := make([]record.Key, len(part))
 	twice := map[string]bool{}
-	for _, c := range part {
+	for i, c := range part {
 		if twice[c.Code] {
 			return errs.E(errs.Invalid, "import", c.Code, "代码 "+c.Code+" 在同一批中出现两次。", "The code "+c.Code+" stands twice in one unit.").At("concepts.code")
 		}
 		twice[c.Code] = true
-		for i := range c.Properties {
-			if c.Properties[i].Type == "" {
-				c.Properties[i].Type = "string"
+		for j := range c.Properties {
+			if c.Properties[j].Type == "" {
+				c.Properties[j].Type = "string"
 			}
 		}
-		key := conceptKey(c.System, c.Code)
-		change := kernel.Change{Op: record.Create, Key: key, Upsert: true}
-		if was, ok := have[key.ID]; ok {
-			if was.data.System != c.System || was.data.Code != c.Code {
-				return errs.E(errs.Conflict, "import", c.Code, "代码 "+c.Code+" 的编号已被 "+was.data.System+" 的 "+was.data.Code+" 占用。", "The id of code "+c.Code+" is taken by "+was.data.Code+" of "+was.data.System+".")
-			}
-			if reflect.DeepEqual(was.data, c) {
-				rep.Same++
-				continue
-			}
-			change.Op, change.Expect = record.Update, was.version
-		}
-		if change.Data, err = json.Marshal(c); err != nil {
+		data, err := json.Marshal(c)
+		if err != nil {
 			return errs.Wrap("import", c.Code, err)
 		}
-		changes = append(changes, change)
-	}
-	if err := s.apply(ctx, p, changes); err != nil {
-		return err
-	}
-	rep.Written += len(changes)
-	return nil
-}
-
-func (s *Service) apply(ctx context.Context, p *identity.Principal, changes []kernel.Change) error {
-	if len(changes) == 0 {
-		return nil
-	}
-	prepared := make([]*kernel.Prepared, len(changes))
-	keys := make([]record.Key, len(changes))
-	for i, c := range changes {
-		var err error
-		if prepared[i], err = s.k.Prepare(ctx, p, c); err != nil {
+		keys[i] = conceptKey(c.System, c.Code)
+		if prepared[i], err = s.k.Prepare(ctx, p, kernel.Change{Op: record.Update, Key: keys[i], Data: data, Upsert: true, Expect: kernel.AnyVersion}); err != nil {
 			return err
 		}
-		keys[i] = c.Key
 	}
-	return s.k.Transact(ctx, p, store.Bulk, keys, func(t *kernel.Txn) error {
-		for _, pr := range prepared {
+	same := 0
+	err := s.k.Transact(ctx, p, store.Bulk, keys, func(t *kernel.Txn) error {
+		same = 0
+		for i, pr := range prepared {
+			is, err := isThere(t, keys[i], part[i])
+			if err != nil {
+				return err
+			}
+			if is {
+				same++
+				continue
+			}
 			if _, err := t.Apply(pr); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-}
-
-type had struct {
-	data    *conceptData
-	version int64
-}
-
-// have reads the concepts of a piece that are there already, by id.
-func (s *Service) have(ctx context.Context, p *identity.Principal, part []*Imported) (map[string]had, error) {
-	q := search.Query{Kind: ConceptKind, Limit: len(part), Where: []search.Clause{{Param: search.ParamID}}}
-	for _, c := range part {
-		q.Where[0].Any = append(q.Where[0].Any, search.Value{AnySystem: true, Code: conceptKey(c.System, c.Code).ID})
+	if err == nil {
+		rep.Same += same
+		rep.Written += len(part) - same
 	}
-	page, err := s.k.Search(ctx, p, q)
+	return err
+}
+
+// isThere tells whether a concept stands there just so. Conflict where another
+// one has its id.
+func isThere(t *kernel.Txn, key record.Key, c *Imported) (bool, error) {
+	r, err := t.Get(key)
+	if errs.Is(err, errs.NotFound) {
+		return false, nil
+	}
 	if err != nil {
-		return nil, err
+		return false, err
 	}
-	out := make(map[string]had, len(page.Records))
-	for i := range page.Records {
-		r := &page.Records[i]
-		d, err := readConcept(r)
-		if err != nil {
-			return nil, err
-		}
-		out[r.ID] = had{d, r.Version}
+	was, err := readConcept(&r)
+	if err != nil {
+		return false, err
 	}
-	return out, nil
+	if was.System != c.System || was.Code != c.Code {
+		return false, errs.E(errs.Conflict, "import", c.Code, "代码 "+c.Code+" 的编号已被 "+was.System+" 的 "+was.Code+" 占用。", "The id of code "+c.Code+" is taken by "+was.Code+" of "+was.System+".")
+	}
+	return reflect.DeepEqual(was, c), nil
 }
 
 // retire makes the concepts inactive that the version imported does not have.
@@ -342,7 +320,7 @@ func (s *Service) retire(ctx context.Context, p *identity.Principal, u *Unit, re
 		if err != nil || len(page.Records) == 0 {
 			return err
 		}
-		var changes []kernel.Change
+		prepared, keys := make([]*kernel.Prepared, len(page.Records)), make([]record.Key, len(page.Records))
 		for i := range page.Records {
 			r := &page.Records[i]
 			d, err := readConcept(r)
@@ -354,11 +332,22 @@ func (s *Service) retire(ctx context.Context, p *identity.Principal, u *Unit, re
 			if err != nil {
 				return errs.Wrap("import", d.Code, err)
 			}
-			changes = append(changes, kernel.Change{Op: record.Update, Key: r.Key, Expect: r.Version, Data: data})
+			keys[i] = r.Key
+			if prepared[i], err = s.k.Prepare(ctx, p, kernel.Change{Op: record.Update, Key: r.Key, Expect: r.Version, Data: data}); err != nil {
+				return err
+			}
 		}
-		if err := s.apply(ctx, p, changes); err != nil {
+		err = s.k.Transact(ctx, p, store.Bulk, keys, func(t *kernel.Txn) error {
+			for _, pr := range prepared {
+				if _, err := t.Apply(pr); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
 			return err
 		}
-		rep.Retired += len(changes)
+		rep.Retired += len(keys)
 	}
 }
