@@ -391,7 +391,7 @@ func (m *Module) show(ctx context.Context, who []*identity.Principal, how conten
 func (c *courier) status(ctx context.Context, def *definition, status string, why error) error {
 	reason := ""
 	if why != nil {
-		reason = errs.Sentence(why, "zh") + " " + errs.Sentence(why, "en")
+		reason = errs.Sentence(why, "zh") + "处理后请把 status 改为 requested。 " + errs.Sentence(why, "en") + " Once mended, set status to requested."
 		c.log.Warn("a subscription is in error", "subscription", def.key.String(), "err", why)
 	}
 	r, err := c.kernel.Store().Get(ctx, c.kernel.View(c.self), def.key)

@@ -6,3 +6,9 @@ import "zhiwei/kernel/search"
 func (m *Module) Criteria(typ, query string) ([]search.Clause, error) {
 	return m.protocol.Criteria(typ, query)
 }
+
+// Bound reads a binding token.
+func (m *Module) Bound(token string) ([]string, error) {
+	b, err := m.bound(token)
+	return b.IDs, err
+}
