@@ -58,6 +58,7 @@ type house struct {
 	gate   *gate.Gate
 
 	subscriptions *subscription.Module
+	exports       *fhir.Exports
 
 	endFeed context.CancelFunc // ends what the pages are told live
 	began   time.Time
@@ -67,6 +68,7 @@ type house struct {
 func openHouse(ctx context.Context, dir string, set settings, conf *config, log *slog.Logger) (*house, error) {
 	h := &house{dir: dir, set: set, config: conf, log: log, people: &people.Module{}, began: time.Now()}
 	h.subscriptions = &subscription.Module{People: h.people}
+	h.exports = &fhir.Exports{Of: func(ctx context.Context, id string) (*identity.Principal, error) { return h.people.People.Of(ctx, id) }}
 	if err := h.open(ctx); err != nil {
 		h.close(context.WithoutCancel(ctx))
 		return nil, err
@@ -80,7 +82,7 @@ func (h *house) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	list := append([]app.App{{Name: "people", Module: h.people}, {Name: "clinical", Module: clinical.Module{}}, {Name: "terminology", Module: terminology.Module{}}, {Name: subscription.Name, Module: h.subscriptions}}, optional...)
+	list := append([]app.App{{Name: "people", Module: h.people}, {Name: "clinical", Module: clinical.Module{}}, {Name: "terminology", Module: terminology.Module{}}, {Name: subscription.Name, Module: h.subscriptions}, {Name: "bulk-export", Module: h.exports}}, optional...)
 	if h.apps, err = app.Build(list); err != nil {
 		return err
 	}
@@ -139,7 +141,7 @@ func (h *house) start(ctx context.Context, running bool) error {
 	}
 	speaks := fhir.Options{Version: version}
 	if running {
-		speaks.Subscriptions = h.subscriptions
+		speaks.Subscriptions, speaks.Exports = h.subscriptions, h.exports
 	}
 	h.fhir = fhir.New(h.kernel, speaks) // first: subscriptions speak its protocol from their start
 	if running {

@@ -37,6 +37,9 @@ type Options struct {
 	// Subscriptions tell subscribers; nil: nobody does, and their operations are not
 	// there.
 	Subscriptions *subscription.Module
+	// Exports makes the files of $export; nil: nobody does, and the operation is not
+	// there.
+	Exports *Exports
 	// Terminology answers what codes mean; nil: over the kernel.
 	Terminology *terminology.Service
 }
@@ -51,6 +54,7 @@ type Door struct {
 	subscriptions *subscription.Module
 
 	terms        *terminology.Service
+	exports      *Exports
 	capabilities statement
 	inner        func() *http.ServeMux // what an entry of a batch may ask for
 }
@@ -63,6 +67,9 @@ func New(k *kernel.Kernel, o Options) *Door {
 	}
 	if d.subscriptions = o.Subscriptions; d.subscriptions != nil {
 		d.subscriptions.Speak(speech{d})
+	}
+	if d.exports = o.Exports; d.exports != nil {
+		d.exports.door = d
 	}
 	d.inner = sync.OnceValue(d.innerMux)
 	return d
@@ -109,6 +116,7 @@ func (d *Door) offered() []gate.Route {
 	}
 	routes = append(routes, d.everythingRoutes()...)
 	routes = append(routes, d.metaRoutes()...)
+	routes = append(routes, d.exportRoutes()...)
 	return append(routes, d.smartRoutes()...)
 }
 

@@ -20,7 +20,7 @@ func noOperation(typ, name string) error {
 }
 
 // operationParams reads the simple parameters of an operation: those of the
-// query, of a form, and the primitive values of a Parameters resource (R4
+// query, of a form, and the primitive values and references of a Parameters resource (R4
 // §3.2.0.1). Invalid where the body is none of them.
 func operationParams(r *http.Request) (url.Values, error) {
 	out, err := url.ParseQuery(r.URL.RawQuery)
@@ -60,7 +60,12 @@ func operationParams(r *http.Request) (url.Values, error) {
 				continue
 			}
 			var s string
-			if json.Unmarshal(v, &s) != nil {
+			var ref struct {
+				Reference string `json:"reference"`
+			}
+			if member == "valueReference" && json.Unmarshal(v, &ref) == nil {
+				s = ref.Reference
+			} else if json.Unmarshal(v, &s) != nil {
 				if s = string(v); strings.HasPrefix(s, "{") {
 					return nil, errs.E(errs.Invalid, "operation", name, "参数 "+name+" 应为简单类型。", "The parameter "+name+" takes a simple value.").At(name)
 				}
