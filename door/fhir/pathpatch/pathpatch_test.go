@@ -131,6 +131,24 @@ func TestApply(t *testing.T) {
 	}
 }
 
+// A thousand greedy paths share one bound.
+func TestBounds(t *testing.T) {
+	ops := make([]string, MaxOperations)
+	for i := range ops {
+		ops[i] = op("delete", "Patient.name.where(1.repeat($this + 1).exists())")
+	}
+	p, err := Parse(params(ops...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Apply("Patient", decode(t, `{"resourceType":"Patient","name":[{"text":"a"}]}`)); !errors.Is(err, ErrUnfit) {
+		t.Errorf("%v, want ErrUnfit", err)
+	}
+	if _, err := Parse(params(append(ops, ops[0])...)); !errs.Is(err, errs.TooLarge) {
+		t.Errorf("one more operation: %v, want TooLarge", err)
+	}
+}
+
 func TestParseRefuses(t *testing.T) {
 	for _, c := range []struct{ in, path string }{
 		{``, ""},
