@@ -56,7 +56,9 @@ func privateHouse(t *testing.T) (*kernel.Kernel, *clock.Manual) {
 	reg := kernel.NewRegistry()
 	reg.Format("refusals", refusals{})
 	when := kind.Own + "|" + kind.Treating
-	person := func(name string) kind.Field { return kind.Field{Name: name, Type: kind.Ref, Title: T(name, name), To: []string{"person"}} }
+	person := func(name string) kind.Field {
+		return kind.Field{Name: name, Type: kind.Ref, Title: T(name, name), To: []string{"person"}}
+	}
 	byPerson := func(name string) kind.Param {
 		return kind.Param{Name: name, Type: kind.ReferenceParam, Path: name, To: []string{"person"}}
 	}

@@ -338,6 +338,28 @@ func TestBreakGlass(t *testing.T) {
 	// The time ends it, with no loop to help.
 	c.clock.Move(30 * time.Minute)
 	c.expect(c.doctor, nil, []string{"Patient/b", "Observation/ob"})
+	// It is reviewed by somebody else, who says what he found.
+	id := a.json["parameter"].([]any)[0].(map[string]any)["valueString"].(string)
+	say := func(p *identity.Principal, version int64, verb string, evidence map[string]any) error {
+		key, _ := record.ParseKey(id)
+		_, err := c.kernel.Write(t.Context(), p, kernel.Change{Op: record.Verb, Key: key, Expect: version, Verb: verb, Evidence: evidence})
+		return err
+	}
+	bo := &identity.Principal{Type: identity.User, ID: "user/bo", Roles: []string{clinical.RoleBreakGlass, clinical.RoleReviewer}}
+	re := &identity.Principal{Type: identity.User, ID: "user/re", Roles: []string{clinical.RoleReviewer}}
+	finding := map[string]any{"finding": "属实"}
+	if err := say(bo, 1, "close", nil); err != nil {
+		t.Error(err)
+	}
+	if err := say(bo, 2, "approve", finding); err == nil {
+		t.Error("somebody reviews his own opening")
+	}
+	if err := say(re, 2, "approve", nil); err == nil {
+		t.Error("reviewed without a finding")
+	}
+	if err := say(re, 2, "approve", finding); err != nil {
+		t.Error(err)
+	}
 }
 
 // The house's own audit is read as AuditEvent by those who keep it.
