@@ -281,7 +281,7 @@ func (c *compiler) chain(kindName, param string, d store.Param, ch *search.Chain
 	out := cond{test: test, rank: rankWorst}
 	if inner, ok := target.leader(); ok {
 		l := c.alias("l")
-		sub := frag{sql: "(SELECT DISTINCT * FROM ("}.then(inner).then(frag{sql: ")" + c.alias(" u") + ") " + l})
+		sub := frag{sql: "(SELECT DISTINCT * FROM ("}.then(inner).then(frag{sql: ")" + c.alias(" g") + ") " + l})
 		out.rank = rankChain
 		if c.isAbout(kindName, param, d) {
 			out.about = frag{sql: "IN (SELECT " + l + ".rid FROM "}.then(sub).then(frag{sql: ")"})
@@ -318,7 +318,7 @@ func (c *compiler) has(kindName string, h *search.Has, r string) (cond, error) {
 	out := cond{test: test, rank: rankWorst}
 	if inner, ok := source.leader(); ok {
 		l := c.alias("l")
-		sub := frag{sql: "(SELECT DISTINCT * FROM ("}.then(inner).then(frag{sql: ")" + c.alias(" u") + ") " + l})
+		sub := frag{sql: "(SELECT DISTINCT * FROM ("}.then(inner).then(frag{sql: ")" + c.alias(" g") + ") " + l})
 		out.rank = rankChain
 		out.lists = []branch{{
 			from: "ref " + f, rid: f + ".target", check: true,

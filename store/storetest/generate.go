@@ -21,6 +21,7 @@ type generator struct {
 	live  func() []record.Key // what may be referred to
 	ids   int                 // how many ids there are of each kind
 	depth int                 // how many references a clause follows
+	wide  int                 // how much further values spread than the sets; 0: not
 }
 
 var (
@@ -36,6 +37,15 @@ var (
 		"heart failure, chronic", "chronic heart disease", "急性心肌梗死", "心力衰竭 heart", "100% sure", "Ärzte Übung", "ﬁne ＡＢＣ", "重庆 银行",
 	}
 )
+
+// code is one of the codes; where values spread, one of many like it.
+func (g *generator) code() string {
+	c := pick(g, genCodes)
+	if g.wide > 0 {
+		c += fmt.Sprint(g.IntN(g.wide))
+	}
+	return c
+}
 
 func pick[T any](g *generator, from []T) T { return from[g.IntN(len(from))] }
 
@@ -156,9 +166,9 @@ func (g *generator) near() *search.Near {
 func (g *generator) entry(ix *search.Index, param, typ string, occ int32) {
 	switch kind.ParamType(typ) {
 	case kind.TokenParam:
-		ix.Tokens = append(ix.Tokens, search.Token{Param: param, System: pick(g, genSystems), Code: pick(g, genCodes), Occ: occ})
+		ix.Tokens = append(ix.Tokens, search.Token{Param: param, System: pick(g, genSystems), Code: g.code(), Occ: occ})
 	case kind.URIParam:
-		ix.Tokens = append(ix.Tokens, search.Token{Param: param, Code: "http://u/" + pick(g, genCodes), Occ: occ})
+		ix.Tokens = append(ix.Tokens, search.Token{Param: param, Code: "http://u/" + g.code(), Occ: occ})
 	case kind.StringParam, kind.WordsParam:
 		ix.Texts = append(ix.Texts, search.TextEntries(param, pick(g, genTexts), typ == string(kind.WordsParam), occ)...)
 	case kind.DateParam:
@@ -173,9 +183,9 @@ func (g *generator) entry(ix *search.Index, param, typ string, occ int32) {
 	case kind.ReferenceParam:
 		r := search.Ref{Param: param, Target: g.target(), Occ: occ}
 		if g.chance(8) {
-			r.Target, r.URL = record.Key{}, "https://x/"+pick(g, genCodes)
+			r.Target, r.URL = record.Key{}, "https://x/"+g.code()
 			if g.chance(2) {
-				r.URL += "|1." + pick(g, genCodes)
+				r.URL += "|1." + g.code()
 			}
 		}
 		ix.Refs = append(ix.Refs, r)
@@ -183,7 +193,7 @@ func (g *generator) entry(ix *search.Index, param, typ string, occ int32) {
 }
 
 func (g *generator) period() (lo, hi int64) {
-	lo = int64(g.IntN(20)) - 5
+	lo = int64(g.IntN(20*(g.wide+1))) - 5
 	hi = lo + []int64{1, 1, 5, 10}[g.IntN(4)]
 	switch g.IntN(12) {
 	case 0:
@@ -195,7 +205,7 @@ func (g *generator) period() (lo, hi int64) {
 }
 
 func (g *generator) interval() (lo, hi float64) {
-	lo = float64(g.IntN(13)-6) / 2
+	lo = float64(g.IntN(13*(g.wide+1))-6) / 2
 	return lo, lo + []float64{0, 0, 0.5, 1.5}[g.IntN(4)]
 }
 
@@ -203,7 +213,7 @@ func (g *generator) value(typ string) search.Value {
 	v := search.Value{Compare: search.Compare(g.IntN(int(search.Ap) + 1))}
 	switch kind.ParamType(typ) {
 	case kind.TokenParam:
-		v = search.Value{Code: pick(g, genCodes), System: pick(g, genSystems)}
+		v = search.Value{Code: g.code(), System: pick(g, genSystems)}
 		switch g.IntN(4) {
 		case 0, 1:
 			v.AnySystem, v.System = true, ""
@@ -211,7 +221,7 @@ func (g *generator) value(typ string) search.Value {
 			v.Code = ""
 		}
 	case kind.URIParam:
-		v = search.Value{AnySystem: true, Code: "http://u/" + pick(g, genCodes), Under: g.chance(3)}
+		v = search.Value{AnySystem: true, Code: "http://u/" + g.code(), Under: g.chance(3)}
 	case kind.NearParam:
 		v = search.Value{Near: g.near()}
 	case kind.StringParam, kind.WordsParam:
@@ -229,9 +239,9 @@ func (g *generator) value(typ string) search.Value {
 	case kind.ReferenceParam:
 		v = search.Value{Ref: g.target()}
 		if g.chance(8) {
-			v = search.Value{URL: "https://x/" + pick(g, genCodes)}
+			v = search.Value{URL: "https://x/" + g.code()}
 			if g.chance(4) {
-				v.URL += "|1." + pick(g, genCodes)
+				v.URL += "|1." + g.code()
 			}
 		}
 	}
