@@ -113,7 +113,7 @@ func (e *Embedded) foldsCase(in content.Include) bool {
 // systems implements library. A value set that wants another version than the
 // embedded one is answered by the embedded one: it is the one of FHIR R4.
 func (e *Embedded) systems(_ context.Context, url, _ string) ([]holding, error) {
-	if s := e.packed.System(url); s != nil {
+	if s := e.packed.System(url); s != nil && s.Content != content.NotPresent { // SNOMED CT is named, no more
 		return []holding{inMemory{s}}, nil
 	}
 	return nil, nil

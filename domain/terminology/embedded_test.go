@@ -27,6 +27,8 @@ func TestEmbeddedValueSetsAnswerForTheirCodes(t *testing.T) {
 		{hl7 + "mimetypes", "", "text/plain", false, false},
 		{hl7 + "languages", "", "zh", true, true},
 		{hl7 + "observation-codes", "http://loinc.org", "8302-2", false, false},
+		{hl7 + "body-site", "http://snomed.info/sct", "53075003", false, false},
+		{"http://snomed.info/sct?fhir_vs", "http://snomed.info/sct", "53075003", false, false},
 		{"http://terminology.hl7.org/ValueSet/v3-ActEncounterCode", "http://terminology.hl7.org/CodeSystem/v3-ActCode", "AMB", true, true},
 		{"http://terminology.hl7.org/ValueSet/v3-ActEncounterCode", "http://terminology.hl7.org/CodeSystem/v3-ActCode", "_ActEncounterCode", false, true},
 		{hl7 + "yesnodontknow", "http://terminology.hl7.org/CodeSystem/v2-0136", "Y", true, true},

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -316,8 +317,8 @@ func (d *Door) lookup(w http.ResponseWriter, r *http.Request, p *identity.Princi
 		display = x.Concept.Code
 	}
 	out = append(out, parameter("display", "String", display))
-	if asks("designation") {
-		for _, n := range x.Concept.Designations {
+	for _, n := range x.Concept.Designations {
+		if asks("designation") || slices.Contains(want, "lang."+n.Language) {
 			out = append(out, designationParameter(n))
 		}
 	}

@@ -34,7 +34,9 @@ var (
 
 func resource1(typ string) opParam { return opParam{kind: typ} }
 
-func notActedOn(zh, en string) opParam { return opParam{kind: "text", refuse: errs.Text{ZH: zh, EN: en}} }
+func notActedOn(zh, en string) opParam {
+	return opParam{kind: "text", refuse: errs.Text{ZH: zh, EN: en}}
+}
 
 // told is what an operation was told, by name.
 type told map[string][]given
