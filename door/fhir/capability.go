@@ -38,7 +38,8 @@ func (d *Door) metadata(w http.ResponseWriter, r *http.Request, p *identity.Prin
 	if err != nil {
 		return errs.Wrap("capabilities", d.k.Site(), err)
 	}
-	send(w, r, http.StatusOK, bytes.ReplaceAll(b, []byte(basePlace), []byte(d.baseURL(r))))
+	b = bytes.ReplaceAll(b, []byte(basePlace), []byte(d.baseURL(r)))
+	send(w, r, http.StatusOK, bytes.ReplaceAll(b, []byte(socketPlace), []byte(d.SocketURL(r))))
 	return nil
 }
 
@@ -83,9 +84,12 @@ func (d *Door) declared() uint64 {
 	return h.Sum64()
 }
 
-// basePlace stands in the cached statement for the URL, which each client knows
-// by its own name.
-const basePlace = "urn:zhiwei:base"
+// These stand in the cached statement for the URLs of the server and of its
+// WebSocket, which each client knows by its own name.
+const (
+	basePlace   = "urn:zhiwei:base"
+	socketPlace = "urn:zhiwei:socket"
+)
 
 type object = map[string]any
 
@@ -159,28 +163,51 @@ func (d *Door) capability() object {
 		if list := operations[name]; len(list) > 0 {
 			resource["operation"] = list
 		}
+		if name == "Subscription" && d.subscriptions != nil {
+			resource["supportedProfile"] = []string{"http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition/backport-subscription"}
+		}
 		resources = append(resources, resource)
 	}
-	return object{
+	rest := d.rest()
+	rest["resource"], rest["operation"] = resources, systemWide
+	out := object{
 		"resourceType": "CapabilityStatement", "status": "active", "date": d.k.Clock().Now().UTC().Format(instant), "kind": "instance",
 		"publisher": "Zhiwei", "fhirVersion": "4.0.1", "format": []string{"json", ContentType}, "patchFormat": []string{JSONPatchType, ContentType},
 		"software":       object{"name": "Zhiwei 治未", "version": d.versionName()},
 		"implementation": object{"description": "Zhiwei at " + d.k.Site(), "url": basePlace},
-		"rest": []object{{
-			"mode": "server",
-			"documentation": "JSON alone (XML and Turtle: 406). A DELETE by criteria that match several needs _count, the most that may go; without it the answer is 412. " +
-				"A Bundle holds at most 64 MB, a page at most " + strconv.Itoa(maxCount) + " resources.",
-			"security":    d.security(),
-			"resource":    resources,
-			"interaction": codes("transaction", "batch", "history-system", "search-system"),
-			"searchParam": []object{{"name": "_type", "type": "special"}, {"name": "_id", "type": "token"}, {"name": "_lastUpdated", "type": "date"}},
-			"operation":   systemWide,
-			"compartment": []string{
-				"http://hl7.org/fhir/CompartmentDefinition/patient", "http://hl7.org/fhir/CompartmentDefinition/encounter", "http://hl7.org/fhir/CompartmentDefinition/practitioner",
-				"http://hl7.org/fhir/CompartmentDefinition/relatedPerson", "http://hl7.org/fhir/CompartmentDefinition/device",
-			},
-		}},
+		"rest":           []object{rest},
 	}
+	var follows []string
+	if d.exports != nil {
+		follows = append(follows, "http://hl7.org/fhir/uv/bulkdata/CapabilityStatement/bulk-data")
+	}
+	if d.subscriptions != nil {
+		follows = append(follows, "http://hl7.org/fhir/uv/subscriptions-backport/CapabilityStatement/backport-subscription-server-r4")
+	}
+	if follows != nil {
+		out["instantiates"] = follows
+	}
+	return out
+}
+
+// rest is what the statement says of the server as a whole.
+func (d *Door) rest() object {
+	out := object{
+		"mode": "server",
+		"documentation": "JSON alone (XML and Turtle: 406). A DELETE by criteria that match several needs _count, the most that may go; without it the answer is 412. " +
+			"A Bundle holds at most 64 MB, a page at most " + strconv.Itoa(maxCount) + " resources.",
+		"security":    d.security(),
+		"interaction": codes("transaction", "batch", "history-system", "search-system"),
+		"searchParam": []object{{"name": "_type", "type": "special"}, {"name": "_id", "type": "token"}, {"name": "_lastUpdated", "type": "date"}},
+		"compartment": []string{
+			"http://hl7.org/fhir/CompartmentDefinition/patient", "http://hl7.org/fhir/CompartmentDefinition/encounter", "http://hl7.org/fhir/CompartmentDefinition/practitioner",
+			"http://hl7.org/fhir/CompartmentDefinition/relatedPerson", "http://hl7.org/fhir/CompartmentDefinition/device",
+		},
+	}
+	if d.subscriptions != nil {
+		out["extension"] = []object{{"url": "http://hl7.org/fhir/StructureDefinition/capabilitystatement-websocket", "valueUri": socketPlace}}
+	}
+	return out
 }
 
 // reverseIncludes lists, for each type, the "Type:param" by which others refer to

@@ -60,7 +60,7 @@ func (d *Door) operations() (byType map[string][]object, systemWide []object) {
 	}
 	for _, rt := range d.offered() {
 		path, name, found := strings.Cut(strings.TrimPrefix(rt.Pattern, Prefix+"/"), "$")
-		if !found || strings.HasPrefix(name, "{") || !slices.Contains([]string{http.MethodGet, http.MethodPost}, rt.Method) || slices.Contains(unlisted, name) {
+		if !found || strings.Contains(name, "}") || !slices.Contains([]string{http.MethodGet, http.MethodPost}, rt.Method) || slices.Contains(unlisted, name) {
 			continue
 		}
 		typ, _, _ := strings.Cut(path, "/")

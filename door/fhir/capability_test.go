@@ -37,7 +37,9 @@ func TestCapability(t *testing.T) {
 	}
 	for _, c := range []struct{ typ, what, of, want string }{
 		{"Patient", "interaction", "code", "read vread update patch delete history-instance history-type create search-type"},
-		{"Patient", "operation", "name", "everything validate"},
+		{"Patient", "operation", "name", "everything validate meta meta-add meta-delete diff purge-history break-glass"},
+		{"Observation", "operation", "name", "lastn"},
+		{"Composition", "operation", "name", "document"},
 		{"Patient", "operation", "definition", "http://hl7.org/fhir/OperationDefinition/Patient-everything http://hl7.org/fhir/OperationDefinition/Resource-validate"},
 		{"ValueSet", "operation", "name", "expand validate-code"},
 		{"Patient", "searchParam", "name", "_id _lastUpdated birthdate family name"},
@@ -56,6 +58,13 @@ func TestCapability(t *testing.T) {
 	}
 	if got := names(walk(byType["Observation"], "operation"), "name"); slices.Contains(got, "everything") {
 		t.Errorf("Observation has an $everything: %v", got)
+	}
+	for typ, r := range byType {
+		for _, name := range names(walk(r, "operation"), "name") {
+			if strings.ContainsAny(name, "{}$/") {
+				t.Errorf("%s has an operation %q", typ, name)
+			}
+		}
 	}
 	// Every parameter named answers, alone, on a type of each sort.
 	for _, typ := range []string{"Patient", "Observation", "Encounter", "ValueSet", "Location"} {

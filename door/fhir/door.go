@@ -116,6 +116,9 @@ func (d *Door) offered() []gate.Route {
 	}
 	routes = append(routes, d.everythingRoutes()...)
 	routes = append(routes, d.metaRoutes()...)
+	routes = append(routes, d.diffRoutes()...)
+	routes = append(routes, d.documentRoutes()...)
+	routes = append(routes, d.lastnRoutes()...)
 	routes = append(routes, d.exportRoutes()...)
 	return append(routes, d.smartRoutes()...)
 }

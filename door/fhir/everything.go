@@ -347,32 +347,22 @@ func (f *dossier) references() error {
 	return nil
 }
 
-// note gathers the literal references of a record that may be followed.
+// note gathers the records that a resource names and that may be followed.
 func (f *dossier) note(data []byte) {
-	mark := []byte(`"reference":"`)
-	for {
-		i := bytes.Index(data, mark)
-		if i < 0 {
+	eachLiteral(data, func(lit []byte) {
+		slash := bytes.IndexByte(lit, '/')
+		if slash < 0 || !f.follows(string(lit[:slash])) {
 			return
 		}
-		data = data[i+len(mark):]
-		j := bytes.IndexByte(data, '"')
-		if j < 0 {
-			return
-		}
-		slash := bytes.IndexByte(data[:j], '/')
-		if slash < 0 || !f.follows(string(data[:slash])) {
-			continue
-		}
-		l, ok := clinical.ParseReference(string(data[:j]))
+		l, ok := clinical.ParseReference(string(lit))
 		if !ok || l.URL != "" {
-			continue
+			return
 		}
 		if key := l.Key(); !f.seen[key] {
 			f.seen[key] = true
 			f.want = append(f.want, key)
 		}
-	}
+	})
 }
 
 // follows tells whether references to a type are followed: what is of no

@@ -1,7 +1,6 @@
 package fhir
 
 import (
-	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -144,11 +143,9 @@ func (d *Door) patched(ctx context.Context, p *identity.Principal, s *step) erro
 	if s.ifMatch != kernel.AnyVersion && s.ifMatch != rec.Version {
 		return notAsExpected(key.String(), "这条记录刚被他人修改过，请重新读取后再提交。", "Somebody else has changed this record; read it again and submit anew.")
 	}
-	dec := json.NewDecoder(bytes.NewReader(appendResource(nil, &rec)))
-	dec.UseNumber()
-	var before map[string]any
-	if err := dec.Decode(&before); err != nil {
-		return errs.Wrap("patch", key.String(), err)
+	before, err := document(&rec)
+	if err != nil {
+		return err
 	}
 	after, err := s.patch(before)
 	if err != nil {

@@ -1,12 +1,14 @@
 package fhir
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"net/http"
 	"net/url"
 	"strings"
 
+	"zhiwei/domain/clinical"
 	"zhiwei/kernel/errs"
 	"zhiwei/kernel/identity"
 	"zhiwei/kernel/kind"
@@ -108,4 +110,36 @@ func careDate(k *kind.Kind) string {
 		}
 	}
 	return ""
+}
+
+// eachLiteral passes every literal of a Reference in a stored resource to f.
+// Stored bytes hold no blanks, so that looking for the member is enough.
+func eachLiteral(data []byte, f func(lit []byte)) {
+	mark := []byte(`"reference":"`)
+	for {
+		i := bytes.Index(data, mark)
+		if i < 0 {
+			return
+		}
+		data = data[i+len(mark):]
+		j := bytes.IndexByte(data, '"')
+		if j < 0 {
+			return
+		}
+		f(data[:j])
+	}
+}
+
+// literals lists the records that a resource names, each once, in the order they
+// stand in it.
+func literals(data []byte) []record.Key {
+	var out []record.Key
+	seen := map[record.Key]bool{}
+	eachLiteral(data, func(lit []byte) {
+		if l, ok := clinical.ParseReference(string(lit)); ok && l.URL == "" && !seen[l.Key()] {
+			seen[l.Key()] = true
+			out = append(out, l.Key())
+		}
+	})
+	return out
 }
