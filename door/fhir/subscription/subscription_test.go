@@ -231,8 +231,18 @@ func TestEncounterStart(t *testing.T) {
 	}
 }
 
-// A topic of one's own stands as a Basic, as the Backport writes it.
+// A topic of one's own stands as a Basic, as the Backport writes it, with its rule
+// as queries or as FHIRPath.
 func TestTopicAsBasic(t *testing.T) {
+	for name, rule := range map[string]string{
+		"query": `{"url":"queryCriteria","extension":[{"url":"previous","valueString":"gender=male"},{"url":"current","valueString":"gender=female"},{"url":"requireBoth","valueBoolean":true}]}`,
+		"path":  `{"url":"fhirPathCriteria","valueString":"%previous.gender = 'male' and %current.gender = 'female'"}`,
+	} {
+		t.Run(name, func(t *testing.T) { topicAsBasic(t, rule) })
+	}
+}
+
+func topicAsBasic(t *testing.T, rule string) {
 	w := open(t, options{hooks: here})
 	r := receive(t, nil)
 	const five = "http://hl7.org/fhir/5.0/StructureDefinition/extension-SubscriptionTopic."
@@ -241,7 +251,7 @@ func TestTopicAsBasic(t *testing.T) {
 		{"url":"`+five+`resourceTrigger","extension":[
 			{"url":"resource","valueUri":"http://hl7.org/fhir/StructureDefinition/Patient"},
 			{"url":"supportedInteraction","valueCode":"update"},
-			{"url":"queryCriteria","extension":[{"url":"previous","valueString":"gender=male"},{"url":"current","valueString":"gender=female"},{"url":"requireBoth","valueBoolean":true}]}]}],
+			`+rule+`]}],
 		"modifierExtension":[{"url":"`+five+`status","valueCode":"active"}],
 		"code":{"coding":[{"system":"http://hl7.org/fhir/fhir-types","code":"SubscriptionTopic"}]}}`)
 	if status != 201 {

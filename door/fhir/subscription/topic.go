@@ -3,11 +3,15 @@ package subscription
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"zhiwei/domain/clinical"
+	"zhiwei/domain/clinical/fhirpath"
 	"zhiwei/kernel"
 	"zhiwei/kernel/errs"
 	"zhiwei/kernel/identity"
@@ -26,7 +30,8 @@ type topic struct {
 type trigger struct {
 	kind                   string // "": any type
 	create, update, delete bool
-	query                  *queryCriteria // nil: every such write
+	query                  *queryCriteria // nil: not asked
+	path                   *fhirpath.Expr // over %previous and %current; nil: not asked. Not read where query is there: they say the same twice
 }
 
 // queryCriteria compare a version with the one before.
@@ -251,15 +256,49 @@ func (s *topics) readTrigger(list []extension) (g trigger, err error) {
 	if !g.create && !g.update && !g.delete { // R5: none listed means any
 		g.create, g.update, g.delete = true, true, true
 	}
-	query := find(list, "queryCriteria")
-	if query == nil {
-		if find(list, "fhirPathCriteria") != nil {
-			return g, wrong("Basic.extension", "主题的 fhirPathCriteria 不支持；请写 queryCriteria。", "A topic's fhirPathCriteria are not supported; write queryCriteria.")
-		}
-		return g, nil
+	if query := find(list, "queryCriteria"); query != nil {
+		g.query, err = s.readQuery(g.kind, query.Extension)
+		return g, err
 	}
-	g.query, err = s.readQuery(g.kind, query.Extension)
-	return g, err
+	if x := find(list, "fhirPathCriteria"); x != nil {
+		if g.path, err = fhirpath.Compile(x.String); err != nil {
+			return g, wrongPath(err)
+		}
+	}
+	return g, nil
+}
+
+// wrongPath says what is wrong with a topic's FHIRPath, or with what it met.
+func wrongPath(err error) error {
+	zh, en := err.Error(), err.Error()
+	if e := (*fhirpath.Error)(nil); errors.As(err, &e) {
+		zh, en = e.ZH, e.EN
+	}
+	return wrong("Basic.extension", "主题的 FHIRPath 表达式有误："+zh, "The topic's FHIRPath expression is wrong: "+en)
+}
+
+// holds evaluates FHIRPath criteria: true alone is true, nothing is not. A
+// version that is not there is an empty collection.
+func (g *trigger) holds(now time.Time, before, after *kernel.Indexed) (bool, error) {
+	model := clinical.FHIRPathModel()
+	env := &fhirpath.Env{Model: model, Now: now, Vars: map[string]fhirpath.Collection{"previous": {}, "current": {}}}
+	var focus fhirpath.Collection
+	for name, v := range map[string]*kernel.Indexed{"previous": before, "current": after} {
+		if v == nil {
+			continue
+		}
+		doc := maps.Clone(v.Doc)
+		doc["resourceType"], doc["id"] = v.Kind, v.ID
+		env.Vars[name] = fhirpath.Collection{fhirpath.Resource(model, doc)}
+		if focus == nil || name == "current" {
+			focus = env.Vars[name]
+		}
+	}
+	out, err := g.path.Eval(env, focus)
+	if err != nil {
+		return false, wrongPath(err)
+	}
+	return len(out) == 1 && out[0].Raw() == true, nil
 }
 
 func (s *topics) readQuery(typ string, list []extension) (*queryCriteria, error) {
