@@ -2,12 +2,14 @@ package relational_test
 
 import (
 	"context"
+	"fmt"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
 	"zhiwei/kernel/clock"
+	"zhiwei/kernel/search"
 	"zhiwei/kernel/store"
 	"zhiwei/store/postgres"
 	"zhiwei/store/relational"
@@ -70,6 +72,14 @@ func plans(t *testing.T, s store.Store, explain string, row func(relational.Row)
 		}
 		return nil
 	})
+	// Many ids, of which a page is wanted in order.
+	ids := search.Clause{Param: search.ParamID}
+	for i := range 250 {
+		ids.Any = append(ids.Any, search.Value{AnySystem: true, Code: fmt.Sprint("r", i*crowd/250)})
+	}
+	if _, err := s.Search(t.Context(), storetest.Root(), search.Query{Kind: storetest.Reading, Where: []search.Clause{ids}}); err != nil {
+		t.Fatal(err)
+	}
 	for range queries {
 		if _, err := s.Search(t.Context(), storetest.Root(), c.Query()); err != nil {
 			t.Fatal(err)

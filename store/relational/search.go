@@ -393,14 +393,26 @@ func (f *finder) newest(before int64, limit int) ([]hit, error) {
 	list := f.selects(lead)
 	for i := range list {
 		rid := ridColumn(list[i])
+		ordered := lead < 0
 		if lead >= 0 {
-			list[i] = distinct(list[i])
+			br := f.set.conds[lead].lists[i]
+			ordered = br.ordered
+			if br.from != "record "+f.set.r { // whose rows are the records themselves
+				list[i] = distinct(list[i])
+			}
 		}
 		if before > 0 {
 			list[i].add(" AND "+rid+" < ?", before)
 		}
-		if limit > 0 {
+		switch {
+		case limit <= 0:
+		case ordered:
 			list[i].add(" ORDER BY "+rid+" DESC LIMIT ?", int64(limit))
+		default:
+			// The list is short and in no order. Asked for an order, a database may
+			// walk all rows in that order and test each against the list.
+			list[i] = frag{sql: "SELECT w.rid AS rid FROM ("}.then(list[i])
+			list[i].add(") w ORDER BY w.rid + 0 DESC LIMIT ?", int64(limit))
 		}
 	}
 	sel := union(list)
