@@ -49,11 +49,11 @@ var fhirFunctions = map[string]*function{
 		if err != nil || !ok || r.env.MemberOf == nil {
 			return unknown, err
 		}
-		in1, known := r.env.MemberOf(v, set)
+		member, known := r.env.MemberOf(v, set)
 		if !known {
 			return unknown, r.charge(10)
 		}
-		return truthOf(in1), r.charge(10)
+		return truthOf(member), r.charge(10)
 	}},
 	"conformsTo": {min: 1, max: 1, probe: func(r *run, c *callNode, in Collection) (truth, *Error) {
 		v, ok, err := only(in)

@@ -284,7 +284,7 @@ func truthOf(b bool) truth {
 	return no
 }
 
-// push as a collection.
+// pushTruth pushes a truth as a collection: nothing where it is unknown.
 func (r *run) pushTruth(t truth) {
 	if t != unknown {
 		r.push(Truth(t == yes))

@@ -130,10 +130,10 @@ var existence = map[string]*function{
 		})
 		return all, err
 	}},
-	"allTrue":  {probe: booleans(no, yes)},
-	"anyTrue":  {probe: booleans(yes, no)},
-	"allFalse": {probe: booleansNegated(no, yes)},
-	"anyFalse": {probe: booleansNegated(yes, no)},
+	"allTrue":  {probe: lookFor(false, no, yes)},
+	"anyTrue":  {probe: lookFor(true, yes, no)},
+	"allFalse": {probe: lookFor(true, no, yes)},
+	"anyFalse": {probe: lookFor(false, yes, no)},
 	"subsetOf": {min: 1, max: 1, probe: func(r *run, c *callNode, in Collection) (truth, *Error) {
 		other, mark, err := r.items(c.args[0])
 		if err != nil {
@@ -211,32 +211,21 @@ func (r *run) within(a, b Collection) (truth, *Error) {
 	return yes, nil
 }
 
-// booleans looks for a truth among the items: found is the answer where a true
-// (for any) or a false (for all) stands, otherwise none.
-func booleans(found, none truth) func(*run, *callNode, Collection) (truth, *Error) {
+// lookFor answers found where one of the Booleans is as wanted, none otherwise.
+func lookFor(wanted bool, found, none truth) func(*run, *callNode, Collection) (truth, *Error) {
 	return func(_ *run, c *callNode, in Collection) (truth, *Error) {
-		return lookFor(c, in, found == yes, found, none)
-	}
-}
-
-func booleansNegated(found, none truth) func(*run, *callNode, Collection) (truth, *Error) {
-	return func(_ *run, c *callNode, in Collection) (truth, *Error) {
-		return lookFor(c, in, found == no, found, none)
-	}
-}
-
-func lookFor(c *callNode, in Collection, want bool, found, none truth) (truth, *Error) {
-	out := none
-	for i := range in {
-		b, ok := in[i].boolean()
-		if !ok {
-			return unknown, execution("函数 "+c.fn.name+"() 只能用于布尔值。", "The function "+c.fn.name+"() works on Booleans.")
+		out := none
+		for i := range in {
+			b, ok := in[i].boolean()
+			if !ok {
+				return unknown, execution("函数 "+c.fn.name+"() 只能用于布尔值。", "The function "+c.fn.name+"() works on Booleans.")
+			}
+			if b == wanted {
+				out = found
+			}
 		}
-		if b == want {
-			out = found
-		}
+		return out, nil
 	}
-	return out, nil
 }
 
 var filters = map[string]*function{

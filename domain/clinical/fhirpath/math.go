@@ -46,11 +46,11 @@ var maths = map[string]*function{
 		r.push(number(d.round(places, halfAway)))
 		return nil
 	}},
-	"exp":  {eval: real(math.Exp)},
-	"ln":   {eval: real(math.Log)},
-	"sqrt": {eval: real(math.Sqrt)},
+	"exp":  {eval: transcendental(math.Exp)},
+	"ln":   {eval: transcendental(math.Log)},
+	"sqrt": {eval: transcendental(math.Sqrt)},
 	"log": {min: 1, max: 1, eval: func(r *run, c *callNode, in Collection) *Error {
-		return r.real2(c, in, func(x, base float64) float64 {
+		return r.twoReals(c, in, func(x, base float64) float64 {
 			switch base {
 			case 2:
 				return math.Log2(x)
@@ -72,7 +72,7 @@ var maths = map[string]*function{
 		n, whole := e.whole()
 		d, isNumber := v.decimal()
 		if !whole || !isNumber || n < 0 || n > 64 || d.unscaled.BitLen()*int(n) > 4*maxDigits || d.scale*int(n) > 2*quotient {
-			return r.real2(c, in, math.Pow)
+			return r.twoReals(c, in, math.Pow)
 		}
 		out := decimalFromInt(1)
 		for range n {
@@ -85,13 +85,13 @@ var maths = map[string]*function{
 		r.push(number(out))
 		return nil
 	}},
-	"sum": {eval: func(r *run, c *callNode, in Collection) *Error { return r.fold(c, in, "+") }},
+	"sum": {eval: func(r *run, c *callNode, in Collection) *Error { return r.sum(c, in) }},
 	"avg": {eval: func(r *run, c *callNode, in Collection) *Error {
 		if len(in) == 0 {
 			return nil
 		}
 		mark := len(r.stack)
-		if err := r.fold(c, in, "+"); err != nil || len(r.stack) == mark {
+		if err := r.sum(c, in); err != nil || len(r.stack) == mark {
 			return err
 		}
 		sum := r.stack[mark]
@@ -142,7 +142,8 @@ func toWhole(how rounding) func(*run, *callNode, Collection) *Error {
 	}
 }
 
-func real(f func(float64) float64) func(*run, *callNode, Collection) *Error {
+// transcendental lifts a function of floats.
+func transcendental(f func(float64) float64) func(*run, *callNode, Collection) *Error {
 	return func(r *run, c *callNode, in Collection) *Error {
 		v, ok, err := numberIn(c, in)
 		if err != nil || !ok {
@@ -159,7 +160,8 @@ func real(f func(float64) float64) func(*run, *callNode, Collection) *Error {
 	}
 }
 
-func (r *run) real2(c *callNode, in Collection, f func(x, y float64) float64) *Error {
+// twoReals pushes f of what it is called on and its argument.
+func (r *run) twoReals(c *callNode, in Collection, f func(x, y float64) float64) *Error {
 	v, ok, err := numberIn(c, in)
 	if err != nil || !ok {
 		return err
@@ -179,11 +181,12 @@ func (r *run) real2(c *callNode, in Collection, f func(x, y float64) float64) *E
 	return nil
 }
 
-func (r *run) fold(c *callNode, in Collection, op string) *Error {
+// sum pushes the sum of the items; nothing where there are none.
+func (r *run) sum(c *callNode, in Collection) *Error {
 	if len(in) == 0 {
 		return nil
 	}
-	add := mathNode{op: op, at: c.at}
+	add := mathNode{op: "+", at: c.at}
 	out, ok := in[0].system()
 	for i := 1; i < len(in) && ok; i++ {
 		next, has := in[i].system()
@@ -204,6 +207,7 @@ func (r *run) fold(c *callNode, in Collection, op string) *Error {
 	return nil
 }
 
+// extreme pushes the least item (sign -1) or the greatest (1).
 func (r *run) extreme(in Collection, sign int) *Error {
 	if len(in) == 0 {
 		return nil

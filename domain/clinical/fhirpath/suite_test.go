@@ -37,7 +37,7 @@ type suiteTest struct {
 // must pass, and those that do not are exactly the ones testdata/failing.txt
 // names with a reason.
 //
-// Proves C1.01 in the part of FHIRPath.
+// Proves C1.01 (FHIRPath).
 func TestSuite(t *testing.T) {
 	raw, err := os.ReadFile(filepath.Join(suiteDir, "tests-fhir-r4.xml"))
 	if err != nil {

@@ -6,13 +6,19 @@ import (
 	"encoding/json"
 	"html"
 	"regexp"
+	resyntax "regexp/syntax"
 	"strings"
 	"unicode/utf8"
 )
 
-// maxPattern bounds a regular expression, in bytes. RE2 takes time linear in
-// the text, whatever the pattern.
-const maxPattern = 4 << 10
+// Bounds on a regular expression: its bytes, and the instructions it compiles
+// to. RE2 takes time linear in the text, but in proportion to the instructions,
+// so both are charged for.
+const (
+	maxPattern      = 2 << 10
+	maxInstructions = 20_000
+	patternCost     = 5_000 // steps for compiling a pattern that is no literal
+)
 
 // texts are the functions of N1, "String Manipulation". Places count
 // characters, not bytes.
@@ -109,7 +115,7 @@ var texts = map[string]*function{
 		if err != nil || !ok {
 			return err
 		}
-		re, ok, err := r.pattern(c, "(?s)", "")
+		p, ok, err := r.pattern(c, "(?s)", "")
 		if err != nil || !ok {
 			return err
 		}
@@ -117,10 +123,11 @@ var texts = map[string]*function{
 		if err != nil || !ok {
 			return err
 		}
-		if re.String() == "(?s)" { // an empty pattern replaces nothing
+		re := p.re
+		if p.src == "" { // an empty pattern replaces nothing
 			return r.pushText(s)
 		}
-		if err := r.charge(len(s)); err != nil {
+		if err := r.charge(p.cost(len(s))); err != nil {
 			return err
 		}
 		if (len(s)+1)*(len(with)+1) > maxText && len(re.FindAllStringIndex(s, maxText/(len(with)+1)+1))*len(with) > maxText {
@@ -317,9 +324,13 @@ func (r *run) recode(c *callNode, in Collection, f func(s, how string) (string, 
 
 // compiledPattern is a regular expression and the text it was made of.
 type compiledPattern struct {
-	src string
-	re  *regexp.Regexp
+	src  string
+	re   *regexp.Regexp
+	size int // instructions
 }
+
+// cost is the steps of running it over n bytes.
+func (p *compiledPattern) cost(n int) int { return 1 + n/16 + n*p.size/1000 }
 
 // constantPattern compiles a pattern that is a literal together with the
 // expression, and refuses one that cannot be.
@@ -333,34 +344,58 @@ func constantPattern(before, after string) func(*callNode) *Error {
 		if !ok {
 			return nil
 		}
-		_, err := c.compilePattern(s, before, after)
+		p, err := compilePattern(s, before, after)
+		c.re.Store(p)
 		return err
 	}
 }
 
-func (c *callNode) compilePattern(s, before, after string) (*regexp.Regexp, *Error) {
-	if have := c.re.Load(); have != nil && have.src == s {
-		return have.re, nil
-	}
+func compilePattern(s, before, after string) (*compiledPattern, *Error) {
+	tooLarge := execution("正则表达式 “"+clip(s)+"” 过大。", "The regular expression "+clip(s)+" is too large.")
 	if len(s) > maxPattern {
-		return nil, execution("正则表达式超过 4 KB。", "The regular expression is longer than 4 KB.")
+		return nil, tooLarge
 	}
-	re, err := regexp.Compile(before + s + after)
+	parsed, err := syntaxOf(before + s + after)
 	if err != nil {
 		return nil, execution("正则表达式 “"+clip(s)+"” 有误（不支持环视和反向引用）。",
 			"The regular expression "+clip(s)+" cannot be read; look-around and back references are not supported.")
 	}
-	c.re.Store(&compiledPattern{s, re})
-	return re, nil
+	if len(parsed.Inst) > maxInstructions {
+		return nil, tooLarge
+	}
+	re, err := regexp.Compile(before + s + after)
+	if err != nil {
+		return nil, tooLarge
+	}
+	return &compiledPattern{s, re, len(parsed.Inst)}, nil
 }
 
-func (r *run) pattern(c *callNode, before, after string) (*regexp.Regexp, bool, *Error) {
+func syntaxOf(s string) (*resyntax.Prog, error) {
+	tree, err := resyntax.Parse(s, resyntax.Perl)
+	if err != nil {
+		return nil, err
+	}
+	return resyntax.Compile(tree.Simplify())
+}
+
+// pattern is the first argument, compiled; the last pattern is remembered.
+func (r *run) pattern(c *callNode, before, after string) (*compiledPattern, bool, *Error) {
 	s, ok, err := r.textArg(c, 0)
 	if err != nil || !ok {
 		return nil, false, err
 	}
-	re, err := c.compilePattern(s, before, after)
-	return re, err == nil, err
+	if have := c.re.Load(); have != nil && have.src == s {
+		return have, true, nil
+	}
+	if err := r.charge(patternCost); err != nil {
+		return nil, false, err
+	}
+	p, err := compilePattern(s, before, after)
+	if err != nil {
+		return nil, false, err
+	}
+	c.re.Store(p)
+	return p, true, nil
 }
 
 func matches(before, after string) func(*run, *callNode, Collection) (truth, *Error) {
@@ -369,10 +404,13 @@ func matches(before, after string) func(*run, *callNode, Collection) (truth, *Er
 		if err != nil || !ok {
 			return unknown, err
 		}
-		re, ok, err := r.pattern(c, before, after)
+		p, ok, err := r.pattern(c, before, after)
 		if err != nil || !ok {
 			return unknown, err
 		}
-		return truthOf(re.MatchString(s)), r.charge(1 + len(s)/16)
+		if err := r.charge(p.cost(len(s))); err != nil {
+			return unknown, err
+		}
+		return truthOf(p.re.MatchString(s)), nil
 	}
 }
