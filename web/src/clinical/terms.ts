@@ -29,9 +29,10 @@ export async function expand(url: string, filter: string, offset: number, count:
   return { concepts: flat(set.expansion), total: set.expansion?.total }
 }
 
-/** The codes directly below one, with their displays. */
+/** The codes directly below one, or those at the top for '', with their displays. */
 export async function below(system: string, code: string, count: number, signal?: AbortSignal): Promise<Concept[]> {
-  const valueSet = { resourceType: 'ValueSet', status: 'active', compose: { include: [{ system, filter: [{ property: 'parent', op: '=', value: code }] }] } }
+  const filter = code ? { property: 'parent', op: '=', value: code } : { property: 'parent', op: 'exists', value: 'false' }
+  const valueSet = { resourceType: 'ValueSet', status: 'active', compose: { include: [{ system, filter: [filter] }] } }
   const set = await fhir<ValueSet>('ValueSet/$expand', {
     method: 'POST',
     body: { resourceType: 'Parameters', parameter: [{ name: 'valueSet', resource: valueSet }, { name: 'count', valueInteger: count }] },
@@ -92,10 +93,12 @@ export async function lookup(system: string, code: string, signal?: AbortSignal)
   }
 }
 
-/** A code system or value set that can be opened. */
+/** A code system or value set that can be opened; how many codes it has and where they come from, where that is told. */
 export interface Source {
   url: string
   title: string
+  count?: number
+  origin?: string
 }
 
 /** The ICD-10 categories, which most people come for; the system's name by FHIR R4 (terminologies-systems.html). */
@@ -115,8 +118,23 @@ export async function stored(type: 'CodeSystem' | 'ValueSet', signal?: AbortSign
     .sort((a, b) => a.title.localeCompare(b.title))
 }
 
+interface Told {
+  url: string
+  valueString?: string
+  valueInteger?: number
+  extension?: Told[]
+}
+
+/** The extension of TerminologyCapabilities.codeSystem in which this server tells title, count and source. */
+const aboutSystem = 'urn:zhiwei:code-system'
+
 /** The systems the server can answer for, by its TerminologyCapabilities; the URI is the title where it gives none. */
 export async function served(signal?: AbortSignal): Promise<Source[]> {
-  const statement = await fhir<Resource & { codeSystem?: { uri?: string; version?: { code?: string }[] }[] }>('metadata?mode=terminology', { signal })
-  return (statement.codeSystem ?? []).flatMap((s) => (s.uri ? [{ url: s.uri, title: s.uri }] : []))
+  const statement = await fhir<Resource & { codeSystem?: { uri?: string; extension?: Told[] }[] }>('metadata?mode=terminology', { signal })
+  return (statement.codeSystem ?? []).flatMap((s) => {
+    if (!s.uri) return []
+    const told = s.extension?.find((x) => x.url === aboutSystem)?.extension
+    const of = (name: string) => told?.find((x) => x.url === name)
+    return [{ url: s.uri, title: of('title')?.valueString || s.uri, count: of('count')?.valueInteger, origin: of('source')?.valueString }]
+  })
 }

@@ -246,6 +246,7 @@ export const table = {
   'terms.inactive': ['已停用', 'inactive'],
   'terms.moreBelow': ['还有 {n} 个，请用左边查找。', '{n} more: find them on the left.'],
   'terms.none': ['没有这样的代码。换个词，或用拼音首字母再试。', 'No such code. Try another word, or initials.'],
+  'terms.origin': ['来源：{source}', 'Source: {source}'],
   'terms.other': ['其他系统的 URI', 'URI of another system'],
   'terms.pick': ['查代码', 'Find a code'],
   'terms.sets': ['值集', 'Value sets'],
@@ -254,6 +255,7 @@ export const table = {
   'terms.system': ['代码系统', 'Code system'],
   'terms.systems': ['代码系统', 'Code systems'],
   'terms.title': ['术语浏览', 'Terminology'],
+  'terms.top': ['从顶层看起', 'From the top'],
   'terms.total': ['{all} 个中的前 {n} 个', 'The first {n} of {all}'],
 } as const satisfies Record<string, readonly [zh: string, en: string]>
 
