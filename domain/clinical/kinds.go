@@ -88,11 +88,11 @@ func grants(k *kind.Kind) []kind.Grant {
 		kind.Grant{Role: RoleEraser, Can: []string{"read", "history", "purge"}, When: all})
 }
 
-// containers are the types that may hold data of any patient and are in no
-// patient's compartment.
+// containers are the types that may hold data of any patient, or criteria that
+// name any, and are in no patient's compartment.
 // Source: FHIR R4 CompartmentDefinition/patient, which leaves them out.
 var containers = map[string]bool{
-	"Binary": true, "Bundle": true, "Contract": true, "Linkage": true, "MessageHeader": true, "Parameters": true,
+	"Binary": true, "Bundle": true, "Contract": true, "Linkage": true, "MessageHeader": true, "Parameters": true, "Subscription": true,
 }
 
 // compartment gives the entries by which records of a kind belong to patients.

@@ -1,6 +1,7 @@
 package fhir
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -8,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"zhiwei/domain/clinical"
 	"zhiwei/kernel"
@@ -371,12 +373,28 @@ type auditSource struct {
 // auditOutcomes are R4's codes for our outcomes: a refusal is the lesser failure.
 var auditOutcomes = map[audit.Outcome]string{audit.OK: "0", audit.Refused: "4", audit.Failed: "8"}
 
+// printable makes any text one that FHIR takes as a string: what strangers sent
+// stands in the audit as they sent it.
+func printable(s string) string {
+	return strings.TrimSpace(strings.Map(func(c rune) rune {
+		if c < ' ' || c == utf8.RuneError || c == 0x7f {
+			return ' '
+		}
+		return c
+	}, s))
+}
+
 // auditEvent is one entry of the house's audit as a resource.
-func (d *Door) auditEvent(e *audit.Entry) (record.Record, error) {
+func (d *Door) auditEvent(entry *audit.Entry) (record.Record, error) {
+	shown := *entry
+	e := &shown
+	for _, s := range []*string{&e.Who, &e.Name, &e.Behalf, &e.Purpose, &e.Reason, &e.Action, &e.Subject, &e.Detail, &e.Remote} {
+		*s = printable(*s)
+	}
 	a := auditEventResource{
 		ResourceType: auditType, Action: auditAction(e.Action), Recorded: e.At.UTC().Format(instant),
 		Type:    fhirCoding{auditEventType, "rest", "RESTful Operation"},
-		Outcome: auditOutcomes[e.Outcome], OutcomeDesc: e.Detail,
+		Outcome: cmp.Or(auditOutcomes[e.Outcome], "8"), OutcomeDesc: e.Detail,
 		Source: auditSource{
 			Site: d.k.Site(), Observer: fhirReference{Identifier: &fhirIdentifier{principalSystem, "site/" + d.k.Site()}, Display: "Zhiwei " + d.k.Site()},
 			Type: []fhirCoding{{sourceTypes, "4", "Application Server"}},
@@ -392,15 +410,16 @@ func (d *Door) auditEvent(e *audit.Entry) (record.Record, error) {
 	case slices.Contains(restfulActions, e.Action):
 		a.Subtype = []fhirCoding{{interactions, e.Action, e.Action}}
 	default:
-		a.Subtype = []fhirCoding{{auditActionCodes, strings.ReplaceAll(e.Action, " ", "-"), ""}}
+		a.Subtype = []fhirCoding{{auditActionCodes, strings.Join(strings.Fields(cmp.Or(e.Action, "unknown")), "-"), ""}}
 	}
 	if e.Purpose != "" || e.Reason != "" {
 		c := fhirConcept{Text: e.Reason}
 		if e.Purpose != "" {
-			c.Coding = []fhirCoding{{System: actReason, Code: e.Purpose}}
+			c.Coding = []fhirCoding{{System: actReason, Code: strings.Join(strings.Fields(e.Purpose), "-")}}
 		}
 		a.PurposeOfEvent = []fhirConcept{c}
 	}
+	e.Who = cmp.Or(e.Who, "nobody")
 	agent := auditAgent{Who: whoOf(e.Who, e.Name), AltID: e.Who, Name: e.Name, Requestor: true}
 	if e.Remote != "" {
 		agent.Network = &auditNetwork{Address: e.Remote, Type: "2"} // an IP address

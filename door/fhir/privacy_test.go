@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"zhiwei/door/fhir"
 	"zhiwei/kernel"
 	"zhiwei/kernel/app"
+	"zhiwei/kernel/audit"
 	"zhiwei/kernel/clock"
 	"zhiwei/kernel/identity"
 	"zhiwei/kernel/kind"
@@ -432,6 +434,49 @@ func linkOf(a answer, relation string) string {
 		}
 	}
 	return ""
+}
+
+// Whatever stands in the audit, it is read as AuditEvents that R4 allows.
+func TestAnyEntryOfTheAuditIsAnAuditEvent(t *testing.T) {
+	c := openPractice(t)
+	seed := time.Now().UnixNano()
+	t.Logf("seed %d", seed)
+	g := rand.New(rand.NewPCG(uint64(seed), 0))
+	pieces := []string{"", " ", "\x00", "\xff", "\u202e", "\n", "read", "verb:end it", "Patient/a", "Patient/a +3", "Observation?code=1&x=", "?", "/api/x", "user/bo", "Practitioner/who", "中文 说明", "http://x/|y", "\"<b>&", strings.Repeat("长", 300)}
+	text := func() string { return pieces[g.IntN(len(pieces))] + pieces[g.IntN(len(pieces))] }
+	var entries []audit.Entry
+	for range 200 {
+		entries = append(entries, audit.Entry{
+			Who: text(), Name: text(), Behalf: text(), Purpose: text(), Reason: text(), Action: text(), Subject: text(), Patient: text(),
+			Outcome: []audit.Outcome{audit.OK, audit.Refused, audit.Failed, "?"}[g.IntN(4)], Detail: text(), Remote: text(),
+		})
+	}
+	if err := c.store.Audit(t.Context(), entries...); err != nil {
+		t.Fatal(err)
+	}
+	next, n := c.keeper+"/fhir/AuditEvent?_count=100", 0
+	for next != "" {
+		a := c.askAt(c.keeper, http.MethodGet, next, nil)
+		if a.status != http.StatusOK {
+			t.Fatalf("%d %s", a.status, a.raw)
+		}
+		for _, e := range a.json["entry"].([]any) {
+			resource, err := json.Marshal(e.(map[string]any)["resource"])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if v := c.ask(http.MethodPost, "/fhir/AuditEvent/$validate", resource); v.status != http.StatusOK || strings.Contains(string(v.raw), `"severity":"error"`) {
+				t.Fatalf("%s\n%d %s", resource, v.status, v.raw)
+			}
+			n++
+		}
+		if next = linkOf(a, "next"); n > 400 {
+			break
+		}
+	}
+	if n < 200 {
+		t.Errorf("only %d were read", n)
+	}
 }
 
 // Each version's origin is read as Provenance, and the one a client sends along
