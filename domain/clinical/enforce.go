@@ -18,11 +18,13 @@ var (
 )
 
 // Attach lets what is written be checked against the profiles and value sets that
-// k holds. Until then R4's own rules are checked. It implements kernel.Attacher.
+// k holds, and indexed by the search parameters it holds. Until then R4's own
+// rules are checked. It implements kernel.Attacher.
 func (f *Format) Attach(k *kernel.Kernel) {
 	f.validator.Store(NewValidator(ValidatorOptions{
 		Contains: inHospital(terminology.NewService(k)), Profiles: NewProfiles(k).Find, Now: k.Clock().Now,
 	}))
+	f.parameters.Store(attachParameters(f, k))
 }
 
 // inHospital asks what the program carries, and for value sets that are not the

@@ -336,12 +336,15 @@ func (c *check) conformsTo(v fhirpath.Value, url string) (ok, known bool) {
 
 // bound checks a value against the value set its element is bound to.
 func (c *check) bound(b *table.Binding, t *typeDef, x any, at *place) {
-	if c.v.o.Contains == nil || b.Strength != table.Required && b.Max == "" && !c.v.o.Advice {
+	if c.v.o.Contains == nil || b.Strength != table.Required && !c.v.o.Advice {
 		return
 	}
 	if b.Max != "" {
+		// The most an extensible or preferred binding allows. It refuses nothing:
+		// all there is in the field, Synthea too, names languages by the systems of
+		// their registries and not by the one FHIR prefers.
 		if in, known := c.member(b.Max, t, x); known && !in {
-			c.outside(SeverityError, b.Max, t, x, at)
+			c.outside(SeverityWarning, b.Max, t, x, at)
 			return
 		}
 	}
