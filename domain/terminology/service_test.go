@@ -18,7 +18,10 @@ import (
 	"zhiwei/kernel/errs"
 	"zhiwei/kernel/identity"
 	"zhiwei/kernel/record"
+	"zhiwei/kernel/store"
+	"zhiwei/store/postgres"
 	"zhiwei/store/sqlite"
+	"zhiwei/store/storetest"
 )
 
 // ward is a kernel over SQLite with the clinical kinds, and a service over it.
@@ -31,11 +34,18 @@ type ward struct {
 
 func open(t testing.TB) *ward {
 	t.Helper()
+	return openOver(t, func(reg *kernel.Registry) (store.Store, error) {
+		return sqlite.Open(t.Context(), sqlite.Options{Path: filepath.Join(t.TempDir(), "a.db"), Site: "test", Defs: reg, Clock: clock.System()})
+	})
+}
+
+func openOver(t testing.TB, over func(*kernel.Registry) (store.Store, error)) *ward {
+	t.Helper()
 	h, err := app.Build([]app.App{{Name: "clinical", Module: clinical.Module{Zone: time.UTC}}, {Name: "terminology", Module: terminology.Module{}}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	st, err := sqlite.Open(t.Context(), sqlite.Options{Path: filepath.Join(t.TempDir(), "a.db"), Site: "test", Defs: h.Registry, Clock: clock.System()})
+	st, err := over(h.Registry)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -264,7 +274,15 @@ func unit(version string, n int) terminology.Unit {
 }
 
 func TestImportedSystemsAreRecords(t *testing.T) {
-	w := open(t)
+	t.Run("sqlite", func(t *testing.T) { importedSystems(t, open(t)) })
+	t.Run("postgres", func(t *testing.T) {
+		importedSystems(t, openOver(t, func(reg *kernel.Registry) (store.Store, error) {
+			return postgres.Open(t.Context(), postgres.Options{URL: storetest.Postgres(t), Site: "test", Defs: reg, Clock: clock.System()})
+		}))
+	})
+}
+
+func importedSystems(t *testing.T, w *ward) {
 	ctx := t.Context()
 	rep, err := w.s.Import(ctx, w.p, unit("1", 600))
 	if err != nil || rep.Written != 602 || rep.Total != 602 {
