@@ -71,8 +71,14 @@ func (l *ledger) note(doc map[string]any, ok bool) {
 // and again), every committed write that matches is told, in the order of the
 // feed, under consecutive numbers; and $events tells the same.
 func TestEveryMatchingWriteIsTold(t *testing.T) {
+	t.Run("sqlite", func(t *testing.T) { everyMatchingWriteIsTold(t, options{}, 400) })
+	t.Run("postgres", func(t *testing.T) { everyMatchingWriteIsTold(t, options{postgres: true}, 120) })
+}
+
+func everyMatchingWriteIsTold(t *testing.T, o options, writes int) {
 	rng := rand.New(rand.NewPCG(seed(t), 1))
-	w := open(t, options{hooks: here, fails: 1 << 20})
+	o.hooks, o.fails = here, 1<<20
+	w := open(t, o)
 	var mu sync.Mutex // of rng, in handlers
 	chance := func(n int) bool {
 		mu.Lock()
@@ -121,7 +127,7 @@ func TestEveryMatchingWriteIsTold(t *testing.T) {
 		code  string
 		value int
 	}
-	for i := range 400 {
+	for i := range writes {
 		code, value := string(rune('a'+rng.IntN(3))), rng.IntN(11)
 		id := fmt.Sprint("o", rng.IntN(40))
 		if rng.IntN(12) == 0 {
@@ -135,7 +141,7 @@ func TestEveryMatchingWriteIsTold(t *testing.T) {
 			code  string
 			value int
 		}{id, code, value})
-		if i%50 == 25 { // the process that numbers and delivers ends, and another begins
+		if i%40 == 20 { // the process that numbers and delivers ends, and another begins
 			w.subs.end()
 			w.begin()
 		}

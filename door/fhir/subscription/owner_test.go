@@ -74,6 +74,61 @@ func TestOneOwner(t *testing.T) {
 	}
 }
 
+// Where the feed was cut, or the data restored from a copy, nobody can tell what
+// was missed: one number without a focus says so, and the numbers go on.
+func TestCutIsShown(t *testing.T) {
+	w := open(t, options{hooks: here})
+	r := receive(t, nil)
+	id := w.subscribe(onTopic("urn:zhiwei:topic:Patient:change", r.URL, "id-only", ""))
+	w.awaitStatus(id, "active")
+	w.put(identity.Root(), "Patient", "a", patient("male"))
+	w.until("the first event", func() bool { return len(r.taken()) >= 2 })
+	w.subs.end()
+	// A cursor of another life of the data: beyond what there is.
+	if err := w.kernel.Store().SetCursor(t.Context(), "app/subscriptions", 1<<40); err != nil {
+		t.Fatal(err)
+	}
+	w.put(identity.Root(), "Patient", "missed", patient("male"))
+	w.begin()
+	w.until("the cut", func() bool { return len(r.taken()) >= 3 })
+	w.put(identity.Root(), "Patient", "b", patient("male"))
+	w.until("the next event", func() bool { return len(r.taken()) >= 4 })
+	var events []string
+	for _, g := range r.taken() {
+		_, e := told(g.doc)
+		events = append(events, e...)
+	}
+	if want := []string{"1 Patient/a", "2", "3 Patient/b"}; !slices.Equal(events, want) {
+		t.Errorf("%v, want %v", events, want)
+	}
+}
+
+// A Subscription that is deleted tells nothing; made again, it tells what comes
+// after, and no number is given twice.
+func TestDeletedAndMadeAgain(t *testing.T) {
+	w := open(t, options{hooks: here})
+	r := receive(t, nil)
+	body := strings.Replace(onTopic("urn:zhiwei:topic:Patient:change", r.URL, "id-only", ""), `"status"`, `"id":"s","status"`, 1)
+	w.put(identity.Root(), "Subscription", "s", body)
+	w.awaitStatus("s", "active")
+	w.put(identity.Root(), "Patient", "a", patient("male"))
+	w.until("the first event", func() bool { return len(r.taken()) >= 2 })
+	w.remove("Subscription", "s")
+	w.put(identity.Root(), "Patient", "b", patient("male"))
+	w.put(identity.Root(), "Subscription", "s", body)
+	w.awaitStatus("s", "active")
+	w.put(identity.Root(), "Patient", "c", patient("male"))
+	w.until("the next event", func() bool { return len(r.taken()) >= 4 })
+	var events []string
+	for _, g := range r.taken() {
+		_, e := told(g.doc)
+		events = append(events, e...)
+	}
+	if want := []string{"1 Patient/a", "2 Patient/c"}; !slices.Equal(events, want) {
+		t.Errorf("%v, want %v", events, want)
+	}
+}
+
 // However many clinicians subscribe, each is told of the patients he treats, and
 // of those alone: the same question, other answers.
 func TestEveryoneHisOwn(t *testing.T) {

@@ -18,8 +18,9 @@ import (
 const (
 	maxCommand  = 16 << 10 // bytes of one message of a client: a token, a few ids
 	maxBindings = 200
+	maxSockets  = 5000             // open at once in this process: a connection costs some 50 KB
 	takeWithin  = 30 * time.Second // for a client to take what is sent
-	aliveEvery  = 30 * time.Second // a ping of the protocol, to know that somebody is there
+	aliveEvery  = 30 * time.Second // a ping of the protocol, to know that somebody is there; who has bound nothing by then is sent away
 )
 
 // Socket serves one WebSocket until either side ends it. p is who opened it, who
@@ -38,6 +39,10 @@ const (
 // Source: FHIR R4 Subscription, "WebSocket"; Subscriptions R5 Backport 1.1.0,
 // "Websockets".
 func (m *Module) Socket(w http.ResponseWriter, r *http.Request, p *identity.Principal) error {
+	defer m.sockets.Add(-1)
+	if m.sockets.Add(1) > maxSockets {
+		return errs.E(errs.Unavailable, "bind", "websocket", "同时打开的连接太多，请稍后再试。", "Too many connections are open; try again later.")
+	}
 	conn, err := websocket.Accept(w, r, nil) // other origins than our own are refused
 	if err != nil {
 		return nil // answered by Accept
@@ -53,7 +58,7 @@ func (m *Module) Socket(w http.ResponseWriter, r *http.Request, p *identity.Prin
 	err = s.run(ctx)
 	switch {
 	case errs.Is(err, errs.Unauthenticated):
-		conn.Close(websocket.StatusPolicyViolation, "sign in again")
+		conn.Close(websocket.StatusPolicyViolation, "sign in or bind again")
 	case err != nil && ctx.Err() == nil:
 		m.log.Debug("a WebSocket ended", "who", p.ID, "err", err)
 		conn.Close(websocket.StatusInternalError, "try again")
@@ -349,6 +354,9 @@ func (s *socket) beat(ctx context.Context) error {
 // alive finds out whether the client is still there, and whether those who bound
 // may still.
 func (s *socket) alive(ctx context.Context) error {
+	if len(s.bound) == 0 { // the address is open to everybody
+		return errs.E(errs.Unauthenticated, "bind", "websocket", "连接后没有绑定订阅。", "Nothing was bound.")
+	}
 	for id, b := range s.bound {
 		var err error
 		if b.expires.IsZero() {

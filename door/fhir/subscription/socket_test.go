@@ -96,6 +96,19 @@ func TestSocketOfR4(t *testing.T) {
 	if s := stranger.hear(); !strings.Contains(s, "Sign in") {
 		t.Error(s)
 	}
+	ended := make(chan error, 1)
+	go func() {
+		_, _, err := stranger.conn.Read(t.Context())
+		ended <- err
+	}()
+	w.until("the end of who bound nothing", func() bool {
+		select {
+		case err := <-ended:
+			return websocket.CloseStatus(err) == websocket.StatusPolicyViolation
+		default:
+			return false
+		}
+	})
 	poor := w.dial(t, w.token("poor", "system/Patient.rs"))
 	poor.say("bind " + id)
 	if s := poor.hear(); !strings.HasPrefix(s, "error "+id) {

@@ -20,6 +20,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"zhiwei/domain/people"
@@ -83,6 +84,7 @@ type Module struct {
 	hub     *hub
 	seal    cipher.AEAD // of binding tokens
 
+	sockets atomic.Int64 // open ones
 	running sync.WaitGroup
 }
 

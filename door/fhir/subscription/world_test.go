@@ -26,7 +26,9 @@ import (
 	"zhiwei/kernel/identity"
 	"zhiwei/kernel/record"
 	"zhiwei/kernel/store"
+	"zhiwei/store/postgres"
 	"zhiwei/store/sqlite"
+	"zhiwei/store/storetest"
 )
 
 // world is a whole server: store, kernel, people, subscriptions, and the FHIR
@@ -56,6 +58,8 @@ type options struct {
 	hooks  []string
 	fails  int
 	system bool // by the machine's clock
+
+	postgres bool // over PostgreSQL, not SQLite
 }
 
 func open(t testing.TB, o options) *world {
@@ -80,7 +84,12 @@ func open(t testing.TB, o options) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	st, err := sqlite.Open(ctx, sqlite.Options{Path: filepath.Join(o.dir, "records.db"), Site: "here", Defs: h.Registry, Clock: w.clock})
+	var st store.Store
+	if o.postgres {
+		st, err = postgres.Open(ctx, postgres.Options{URL: storetest.Postgres(t), Site: "here", Defs: h.Registry, Clock: w.clock})
+	} else {
+		st, err = sqlite.Open(ctx, sqlite.Options{Path: filepath.Join(o.dir, "records.db"), Site: "here", Defs: h.Registry, Clock: w.clock})
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
