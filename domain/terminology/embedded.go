@@ -4,6 +4,7 @@ import (
 	"context"
 	_ "embed"
 	"slices"
+	"strings"
 	"sync"
 
 	"zhiwei/domain/terminology/internal/content"
@@ -64,6 +65,15 @@ type membership struct {
 // embedded, or where the answer depends on a system that is not (LOINC, SNOMED
 // CT, UCUM, currencies, MIME types).
 func (e *Embedded) Contains(valueSet, system, code string) (in, known bool) {
+	if strings.Contains(valueSet, "?") { // implied by a system: there is no end of them, so none is kept ready
+		ev := evaluation{lib: e}
+		v, err := ev.named(context.Background(), valueSet)
+		if err != nil || v == nil {
+			return false, false
+		}
+		a, err := ev.contains(context.Background(), v, system, code, 0)
+		return a == yes, err == nil && a != unknown
+	}
 	m := e.membership(valueSet)
 	if m.set == nil {
 		return false, false
@@ -88,7 +98,7 @@ func (e *Embedded) membership(name string) *membership {
 	m := &membership{systems: map[string][]string{}}
 	set, err := ev.named(ctx, name)
 	if err != nil || set == nil {
-		return m // not kept: names come from outside and there is no end of them
+		return m // not kept: names come from outside
 	}
 	m.set = set
 	err = ev.walk(ctx, set, selection{}, 0, func(x Found) (bool, error) {
