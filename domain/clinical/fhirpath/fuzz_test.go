@@ -2,9 +2,12 @@ package fhirpath_test
 
 import (
 	"encoding/json"
+	"encoding/xml"
 	"errors"
+	"io"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"zhiwei/domain/clinical"
 	"zhiwei/domain/clinical/fhirpath"
@@ -83,6 +86,37 @@ func FuzzEval(f *testing.F) {
 		after, _ := json.Marshal(doc)
 		if string(before) != string(after) {
 			t.Fatalf("%q changed the document", src)
+		}
+	})
+}
+
+// A narrative that passes is well-formed XML, as the standard library reads it.
+func FuzzNarrative(f *testing.F) {
+	for _, s := range []string{
+		`<div xmlns="http://www.w3.org/1999/xhtml"><p class='a'>x &lt; y &#x4e00; &eacute;<br/></p><!-- c --></div>`,
+		`<div><![CDATA[<x>]]><a href="http://x">y</a></div>`,
+		`<div><img src="a" alt="b"/></div>`,
+	} {
+		f.Add(s)
+	}
+	model := clinical.FHIRPathModel()
+	check := fhirpath.MustCompile("htmlChecks()")
+	f.Fuzz(func(t *testing.T, div string) {
+		ok, err := check.Test(&fhirpath.Env{Model: model}, fhirpath.Node(model, "xhtml", div, ""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !ok || !utf8.ValidString(div) {
+			return
+		}
+		d := xml.NewDecoder(strings.NewReader(div))
+		d.Entity = xml.HTMLEntity
+		for {
+			if _, err := d.Token(); errors.Is(err, io.EOF) {
+				return
+			} else if err != nil {
+				t.Fatalf("%q passes, but %v", div, err)
+			}
 		}
 	})
 }

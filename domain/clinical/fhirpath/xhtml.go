@@ -1,7 +1,10 @@
 package fhirpath
 
 import (
+	"encoding/xml"
+	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // This file checks the XHTML of a narrative (FHIR R4, "Narrative": invariants
@@ -193,9 +196,14 @@ func attribute(tag, name, value string) bool {
 	return true
 }
 
-// entities tells whether every & begins an entity: one of XML, a numeric one,
-// or a named one of HTML.
+// entities tells whether s holds characters of XML only and every & begins an
+// entity: one of XML, a numeric one, or a named one of HTML 4.0.
 func entities(s string) bool {
+	for _, r := range s {
+		if !xmlCharacter(r) {
+			return false
+		}
+	}
 	for {
 		i := strings.IndexByte(s, '&')
 		if i < 0 {
@@ -203,21 +211,35 @@ func entities(s string) bool {
 		}
 		s = s[i+1:]
 		end := strings.IndexByte(s, ';')
-		if end < 1 || end > 12 {
+		if end < 1 || end > 12 || !entity(s[:end]) {
 			return false
-		}
-		name := s[:end]
-		if name[0] == '#' {
-			name = strings.TrimPrefix(name[1:], "x")
-			if name == "" {
-				return false
-			}
-		}
-		for j := 0; j < len(name); j++ {
-			if !isLetter(name[j]) && !isDigit(name[j]) {
-				return false
-			}
 		}
 		s = s[end+1:]
 	}
+}
+
+// entity tells whether there is an entity of the name, as it stands between &
+// and the semicolon.
+func entity(name string) bool {
+	if digits, numeric := strings.CutPrefix(name, "#"); numeric {
+		base := 10
+		if hex, ok := strings.CutPrefix(digits, "x"); ok {
+			digits, base = hex, 16
+		}
+		n, err := strconv.ParseUint(digits, base, 32)
+		return err == nil && n <= utf8.MaxRune && xmlCharacter(rune(n))
+	}
+	_, known := xml.HTMLEntity[name]
+	return known || name == "apos"
+}
+
+// xmlCharacter tells whether XML may hold r (XML 1.0, production 2).
+func xmlCharacter(r rune) bool {
+	switch {
+	case r == '\t' || r == '\n' || r == '\r':
+		return true
+	case r < ' ' || r == 0xFFFE || r == 0xFFFF || r >= 0xD800 && r <= 0xDFFF:
+		return false
+	}
+	return true
 }
