@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"slices"
+	"strings"
 
 	"zhiwei/kernel/app"
 	"zhiwei/kernel/kind"
@@ -218,16 +219,28 @@ func (d *conceptData) index() search.Index {
 	if d.Inactive {
 		token(paramInactive, "", "true")
 	}
-	names := []string{d.Code, d.Display}
+	ix.Texts = d.names()
+	return ix
+}
+
+// names are the texts a concept is found by: its code and all it is called.
+func (d *conceptData) names() []search.Text {
+	list := []string{d.Code, d.Display}
 	for _, n := range d.Designations {
-		names = append(names, n.Value)
+		list = append(list, n.Value)
 	}
-	for _, n := range names {
+	var out []search.Text
+	for _, n := range list {
 		for _, t := range search.TextEntries(paramName, n, true, 0) {
-			if !slices.Contains(ix.Texts, t) {
-				ix.Texts = append(ix.Texts, t)
+			if !slices.Contains(out, t) {
+				out = append(out, t)
 			}
 		}
 	}
-	return ix
+	return out
+}
+
+// named tells whether the index finds the concept by a folded word.
+func (d *conceptData) named(word string) bool {
+	return slices.ContainsFunc(d.names(), func(t search.Text) bool { return strings.HasPrefix(t.Fold, word) })
 }

@@ -296,6 +296,13 @@ func importedSystems(t *testing.T, w *ward) {
 	if codesOf(x) != "D0010 D0011 D0012" || !x.More || x.Total != -1 {
 		t.Errorf("%s %d", codesOf(x), x.Total)
 	}
+	// One letter is looked for along the codes first; the answer is that of the index.
+	for filter, want := range map[string]int{"a": 602, "q": 1, "k": 1, "z": 0, "D": 600, "胶": 600} {
+		x := w.expand(terminology.ExpandRequest{URL: set, Filter: filter, Count: 700})
+		if len(strings.Fields(codesOf(x))) != want || x.Total != want {
+			t.Errorf("%s: %d, want %d", filter, x.Total, want)
+		}
+	}
 	if x := w.expand(terminology.ExpandRequest{URL: set, Count: 5}); x.Total != 602 || len(x.Codes) != 5 {
 		t.Errorf("%s %d", codesOf(x), x.Total)
 	}

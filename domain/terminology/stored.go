@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"zhiwei/domain/terminology/internal/content"
 	"zhiwei/kernel"
@@ -77,9 +78,52 @@ func (s stored) children(ctx context.Context, code string, limit int) ([]string,
 	return out, err
 }
 
+// denseLook is how many concepts are looked at one after the other before the
+// index of names is asked for something as short as one letter: so many names
+// have it that a page is full long before, while the index would have to list
+// them all.
+const denseLook = 500
+
 // each reads the selected concepts in the order of their codes. TooLarge beyond
 // maxStored.
 func (s stored) each(ctx context.Context, sel selection, f func(*Concept) (bool, error)) error {
+	visit := func(d *conceptData) (bool, error) {
+		if sel.below && d.Code == sel.under {
+			return true, nil
+		}
+		return f(d.concept())
+	}
+	letter := fold(sel.text)
+	if utf8.RuneCountInString(letter) != 1 || sel.first == 0 {
+		return s.search(ctx, sel, visit)
+	}
+	told := map[string]bool{}
+	all := sel
+	all.text, all.first = "", denseLook/5
+	looked, enough := 0, false
+	err := s.search(ctx, all, func(d *conceptData) (bool, error) {
+		if looked++; d.named(letter) {
+			told[d.Code] = true
+			if going, err := visit(d); err != nil || !going {
+				enough = true
+				return false, err
+			}
+		}
+		return looked < denseLook, nil
+	})
+	if err != nil || enough || looked < denseLook {
+		return err
+	}
+	return s.search(ctx, sel, func(d *conceptData) (bool, error) {
+		if told[d.Code] {
+			return true, nil
+		}
+		return visit(d)
+	})
+}
+
+// search reads concepts from the store until f says false.
+func (s stored) search(ctx context.Context, sel selection, f func(*conceptData) (bool, error)) error {
 	q := search.Query{Kind: ConceptKind, Where: s.where(sel), Sort: []search.Sort{{Param: paramCode}}, Limit: 100}
 	if sel.first > 0 {
 		q.Limit = min(sel.first, 1000)
@@ -94,10 +138,7 @@ func (s stored) each(ctx context.Context, sel selection, f func(*Concept) (bool,
 			if err != nil {
 				return err
 			}
-			if sel.below && d.Code == sel.under {
-				continue
-			}
-			if going, err := f(d.concept()); err != nil || !going {
+			if going, err := f(d); err != nil || !going {
 				return err
 			}
 		}
@@ -108,7 +149,7 @@ func (s stored) each(ctx context.Context, sel selection, f func(*Concept) (bool,
 		if read >= maxStored {
 			return costly(s.system.URL)
 		}
-		q.Limit = 1000
+		q.Limit = min(4*q.Limit, 1000)
 	}
 }
 
