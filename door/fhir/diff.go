@@ -75,7 +75,7 @@ func (d *Door) compared(r *http.Request, query url.Values) (from, to clinical.Li
 		to = clinical.Literal{Type: key.Kind, ID: key.ID, Version: query.Get("toVersion")}
 		known = []string{"fromVersion", "toVersion"}
 	}
-	if err := onlyKnown(query, append(known, "_format", "_pretty")...); err != nil {
+	if err := onlyKnown(query, known...); err != nil {
 		return from, to, err
 	}
 	if from.Type != "" {

@@ -23,7 +23,7 @@ func (d *Door) document(w http.ResponseWriter, r *http.Request, p *identity.Prin
 	if err := acceptable(r, query); err != nil {
 		return err
 	}
-	if err := onlyKnown(query, "persist", "_format", "_pretty"); err != nil {
+	if err := onlyKnown(query, "persist"); err != nil {
 		return err
 	}
 	if v := query.Get("persist"); v != "" && v != "false" {

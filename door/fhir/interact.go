@@ -20,7 +20,7 @@ func (d *Door) read(w http.ResponseWriter, r *http.Request, p *identity.Principa
 	if err != nil {
 		return err
 	}
-	if err := readable(r); err != nil {
+	if err := readable(r, partial...); err != nil {
 		return err
 	}
 	rec, derived, err := d.readDerived(r.Context(), p, key)
@@ -39,7 +39,7 @@ func (d *Door) vread(w http.ResponseWriter, r *http.Request, p *identity.Princip
 	if err != nil {
 		return err
 	}
-	if err := readable(r); err != nil {
+	if err := readable(r, partial...); err != nil {
 		return err
 	}
 	version, err := strconv.ParseInt(r.PathValue("vid"), 10, 64)
@@ -54,11 +54,11 @@ func (d *Door) vread(w http.ResponseWriter, r *http.Request, p *identity.Princip
 }
 
 // readable checks what a read may ask beside its path: nothing but the format.
-func readable(r *http.Request) error {
+func readable(r *http.Request, also ...string) error {
 	var query url.Values
 	if r.URL.RawQuery != "" {
 		query = r.URL.Query()
-		if err := onlyFormat(query); err != nil {
+		if err := onlyKnown(query, also...); err != nil {
 			return err
 		}
 	}
@@ -68,15 +68,29 @@ func readable(r *http.Request) error {
 	return acceptable(r, query)
 }
 
-// onlyFormat refuses every parameter but _format and _pretty.
-func onlyFormat(query url.Values) error {
-	for name := range query {
-		if name != "_format" && name != "_pretty" {
-			return unknownParameter(name)
+// partial are the parameters that ask for a part of a resource (R4 §3.1.0.1.8).
+var partial = []string{"_summary", "_elements"}
+
+// partOf reads which part of a resource of a type a read asks for. _summary=count
+// counts, and is for searches.
+func partOf(r *http.Request, typ string) (clinical.Part, error) {
+	var a asked
+	query := r.URL.Query()
+	for _, name := range partial {
+		if v := query.Get(name); v != "" {
+			if _, err := a.control(nil, typ, pair{name, v}); err != nil {
+				return clinical.Part{}, err
+			}
 		}
 	}
-	return nil
+	if a.countOnly {
+		return clinical.Part{}, badParameter("_summary", "读取时 _summary 只能是 true、text、data 或 false。", "On a read _summary takes true, text, data or false.")
+	}
+	return clinical.Part{Summary: a.part.summary, Elements: a.part.elements}, nil
 }
+
+// onlyFormat refuses every parameter but _format and _pretty.
+func onlyFormat(query url.Values) error { return onlyKnown(query) }
 
 // answer sends one resource, or 304 where the client holds it already.
 func (d *Door) answer(w http.ResponseWriter, r *http.Request, rec *record.Record) error {
@@ -89,6 +103,19 @@ func (d *Door) answer(w http.ResponseWriter, r *http.Request, rec *record.Record
 	}
 	if rec.Kind == "Binary" && !wantsResource(r) {
 		return sendBinary(w, rec)
+	}
+	if r.URL.RawQuery != "" {
+		part, err := partOf(r, rec.Kind)
+		if err != nil {
+			return err
+		}
+		if part.Summary != "" || len(part.Elements) > 0 {
+			some := *rec
+			if some.Data, err = clinical.Subset(rec.Kind, rec.Data, part); err != nil {
+				return err
+			}
+			rec = &some
+		}
 	}
 	send(w, r, http.StatusOK, appendResource(make([]byte, 0, len(rec.Data)+len(rec.ID)+128), rec))
 	return nil

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -64,6 +65,30 @@ func TestConditionalRead(t *testing.T) {
 	if a := s.ask("GET", "/fhir/Patient/p?_pretty=true", nil).want(t, 200); !strings.Contains(string(a.raw), "\n  \"id\": \"p\"") {
 		t.Errorf("%s", a.raw)
 	}
+}
+
+// Parts of a resource (R4 §3.1.0.1.8), marked as such.
+func TestPartialRead(t *testing.T) {
+	s := serve(t)
+	s.ask("PUT", "/fhir/Patient/p", `{"resourceType":"Patient","id":"p","text":{"status":"generated","div":"<div xmlns=\"http://www.w3.org/1999/xhtml\">x</div>"},"name":[{"family":"Li"}],"maritalStatus":{"text":"m"},"birthDate":"1980"}`).want(t, 201)
+	for query, want := range map[string]string{
+		"_summary=true": "name birthDate", "_summary=text": "text", "_summary=data": "name birthDate maritalStatus", "_summary=false": "text name birthDate maritalStatus", "_elements=name": "name",
+	} {
+		for _, path := range []string{"Patient/p", "Patient/p/_history/1"} {
+			a := s.ask("GET", "/fhir/"+path+"?"+query, nil).want(t, 200)
+			for _, name := range []string{"text", "name", "birthDate", "maritalStatus"} {
+				if (a.json[name] != nil) != slices.Contains(strings.Fields(want), name) {
+					t.Errorf("%s: %s: %s", query, name, a.raw)
+				}
+			}
+			if (a.at("meta", "tag", 0, "code") == "SUBSETTED") != (query != "_summary=false") || a.at("id") != "p" {
+				t.Errorf("%s: %s", query, a.raw)
+			}
+		}
+	}
+	s.ask("GET", "/fhir/Patient/p?_summary=count", nil).want(t, 400)
+	s.ask("GET", "/fhir/Patient/p?_summary=some", nil).want(t, 400)
+	s.ask("GET", "/fhir/Patient/p?_elements=name&_count=1", nil).want(t, 400)
 }
 
 // Writes under a condition: 412 where it does not hold, whoever is right.
