@@ -116,6 +116,7 @@ type matcher struct {
 	saved int64  // done as it was made durable
 	at    time.Time
 	stamp int64
+	due   []*line // with something to commit
 
 	known   map[string]principal // by id
 	knownAt time.Time
@@ -198,12 +199,12 @@ func (x *matcher) load(ctx context.Context) (record.Position, error) {
 		delivered := cursors[hookCursor(r.ID)].Seq
 		l := x.begin(ctx, r, p, delivered, delivered)
 		if !there {
-			l.log.Through, l.dirty = from.Seq, true
+			x.moveTo(l, from.Seq)
 		}
 		if cut && there && l.def.Load().live() {
 			// Something may have been missed, and nobody can tell what: one number
 			// without a focus says so.
-			l.fresh = append(l.fresh, event{N: p.Last + 1, Seq: head.Seq, At: x.clock.Now().UTC()})
+			x.number(l, event{Seq: head.Seq, At: x.clock.Now().UTC()})
 		}
 		return nil
 	})
@@ -264,6 +265,9 @@ func (x *matcher) see(ctx context.Context, e *record.Entry) error {
 		if err := x.changed(ctx, e); err != nil {
 			return err
 		}
+		if !x.aboutSubscriptions() {
+			return nil // the table is built when it is needed, not for each of a thousand that are made
+		}
 	case "Basic":
 		if err := x.topicsChanged(ctx); err != nil {
 			return err
@@ -283,6 +287,16 @@ func (x *matcher) see(ctx context.Context, e *record.Entry) error {
 		return nil
 	}
 	return x.match(ctx, e)
+}
+
+// aboutSubscriptions tells whether a line is about Subscriptions themselves.
+func (x *matcher) aboutSubscriptions() bool {
+	for _, l := range x.lines {
+		if def := l.def.Load(); def.topic != nil && def.tells(Kind) {
+			return true
+		}
+	}
+	return false
 }
 
 // changed takes up a Subscription that was written.
@@ -310,13 +324,13 @@ func (x *matcher) changed(ctx context.Context, e *record.Entry) error {
 			return err
 		}
 		l = x.begin(ctx, &r, p, e.Seq, 0)
-		l.log.Through, l.dirty = max(p.Through, e.Seq), true
+		x.moveTo(l, e.Seq)
 		return nil
 	}
 	was := l.def.Load()
 	def, err := x.define(&r)
 	if was.status == off && def.status != off { // what was written while it was off is not told
-		l.log.Through, l.dirty = max(l.log.Through, e.Seq), true
+		x.moveTo(l, e.Seq)
 	}
 	l.def.Store(def)
 	l.fail(err)
@@ -371,10 +385,29 @@ func (x *matcher) match(ctx context.Context, e *record.Entry) error {
 		if op == "" {
 			continue
 		}
-		n := l.log.Last + int64(len(l.fresh)) + 1
-		l.fresh = append(l.fresh, event{N: n, Of: e.Key.String(), Version: e.Version, Op: op, Seq: e.Seq, At: e.At.UTC()})
+		x.number(l, event{Of: e.Key.String(), Version: e.Version, Op: op, Seq: e.Seq, At: e.At.UTC()})
 	}
 	return nil
+}
+
+// number gives an event the next number of its line; settle makes it durable.
+func (x *matcher) number(l *line, e event) {
+	e.N = l.log.Last + int64(len(l.fresh)) + 1
+	x.touch(l)
+	l.fresh = append(l.fresh, e)
+}
+
+// moveTo has a line tell nothing of what was written up to a position.
+func (x *matcher) moveTo(l *line, seq int64) {
+	x.touch(l)
+	l.log.Through, l.dirty = max(l.log.Through, seq), true
+}
+
+// touch notes that a line has something to commit.
+func (x *matcher) touch(l *line) {
+	if len(l.fresh) == 0 && !l.dirty {
+		x.due = append(x.due, l)
+	}
 }
 
 // voices are those in whose name a subscriber is told: who made the
@@ -413,17 +446,12 @@ func (d *definition) behind() []string {
 
 // settle commits what was numbered, tells the couriers, and moves the cursor.
 func (x *matcher) settle(ctx context.Context) error {
-	var batch []*line
-	for _, l := range x.lines {
-		if len(l.fresh) > 0 || l.dirty {
-			batch = append(batch, l)
-		}
-	}
-	for part := range slices.Chunk(batch, atOnce) {
+	for part := range slices.Chunk(x.due, atOnce) {
 		if err := x.commit(ctx, part); err != nil {
 			return err
 		}
 	}
+	x.due = x.due[:0]
 	x.done = x.seq
 	if now := x.clock.Now(); x.done > x.saved && now.Sub(x.at) >= saveEvery {
 		if err := x.kernel.Store().SetCursor(ctx, cursorName, x.done); err != nil {
