@@ -40,7 +40,8 @@ var areas = []area{
 	{"import", "Import of the Synthea bundles, and what they take on disk", true, importBundles},
 	{"start", "Start and idle memory with the bundles loaded", true, startAndIdle},
 	{"read", "Read by id over HTTP", true, readByID},
-	{"search", "Searches over HTTP (goals of the next issue)", true, searches},
+	{"search", "Searches over HTTP", true, searches},
+	{"growth", "Growth: the same searches over 16 times the patients", true, growth},
 	{"person", "A person's write during an import", true, personDuringImport},
 	{"page", "Pages in Chromium", false, pages},
 	{"healing", "A real service healed", false, healing},
@@ -50,6 +51,7 @@ var areas = []area{
 type bench struct {
 	data    string // folder of the shared data
 	quick   bool
+	copies  int    // times the bundles are loaded in the growth area
 	binary  string // the program under test; empty: not built yet
 	keep    string // folder for CPU profiles and logs of the programs; empty: none are kept
 	work    string // scratch folder on the measured disk
@@ -84,6 +86,7 @@ func run(ctx context.Context) error {
 	stores := flag.String("store", "sqlite,postgres", "stores to measure")
 	data := flag.String("data", filepath.Join("..", "shared", "data"), "folder of the shared data, with fhir-synthea in it")
 	quick := flag.Bool("quick", false, "short runs with a few bundles; the figures mean little")
+	copies := flag.Int("copies", 16, "times the patients in the growth area")
 	program := flag.String("program", "", "program to measure; empty: built from this tree")
 	work := flag.String("work", os.TempDir(), "folder on the disk to measure")
 	keep := flag.String("keep", "", "folder to keep CPU profiles of the kernel area and logs of the programs in")
@@ -104,7 +107,7 @@ func run(ctx context.Context) error {
 		*results = filepath.Join("bench", "RESULTS.md")
 	}
 
-	b := &bench{data: *data, quick: *quick, keep: *keep, binary: *program, loaded: map[string]*loaded{}}
+	b := &bench{data: *data, quick: *quick, copies: *copies, keep: *keep, binary: *program, loaded: map[string]*loaded{}}
 	if b.work, err = scratch(*work); err != nil {
 		return err
 	}

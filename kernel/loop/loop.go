@@ -274,28 +274,33 @@ func (r *Runner) follow(ctx context.Context, st *running, name string) error {
 	if err := r.list(ctx, st, resumed); err != nil {
 		return err
 	}
+	kinds := make([]string, len(st.loop.Watch))
+	for i, w := range st.loop.Watch {
+		kinds[i] = w.Kind
+	}
 	seq, saved, savedAt := cur.Seq, cur.Seq, clk.Now()
 	relist := clk.Now()
 	for {
 		changed := s.Changed()
-		entries, err := s.Feed(ctx, seq, 500)
+		entries, reached, err := s.FeedOf(ctx, seq, 500, kinds)
 		if err != nil {
 			return err
 		}
+		more := reached > seq
+		seq = reached
 		for _, e := range entries {
-			seq = e.Seq
 			if watches(st.loop.Watch, e.Kind, e.State, e.Op) {
 				st.queue.add(e.Key, e.Seq, 0)
 			}
 		}
-		reached := st.queue.settled(seq)
-		if reached > saved && (clk.Now().Sub(savedAt) >= time.Second || len(entries) == 0) {
+		reached = st.queue.settled(seq)
+		if reached > saved && (clk.Now().Sub(savedAt) >= time.Second || !more) {
 			if err := s.SetCursor(ctx, name, reached); err != nil {
 				return err
 			}
 			saved, savedAt = reached, clk.Now()
 		}
-		if len(entries) > 0 {
+		if more {
 			continue
 		}
 		if st.loop.Every > 0 && clk.Now().Sub(relist) >= st.loop.Every {

@@ -158,6 +158,10 @@ type Feeder interface {
 	// order and without gaps. Conflict where after lies beyond the head; Unavailable
 	// with the oldest kept position where it was trimmed.
 	Feed(ctx context.Context, after int64, limit int) ([]record.Entry, error)
+	// FeedOf is Feed of some kinds alone: others are passed over without being
+	// read. reached is how far it looked: nothing of these kinds stands between
+	// the last entry, or after, and reached.
+	FeedOf(ctx context.Context, after int64, limit int, kinds []string) (list []record.Entry, reached int64, err error)
 	// Position is the newest position.
 	Position(ctx context.Context) (record.Position, error)
 	// Changed returns a channel that is closed when the feed moves on, by this

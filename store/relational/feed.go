@@ -2,6 +2,7 @@ package relational
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"time"
 
@@ -95,11 +96,24 @@ const maxFeed = 1000
 
 // Feed implements store.Feeder.
 func (s *Store) Feed(ctx context.Context, after int64, limit int) ([]record.Entry, error) {
+	list, _, err := s.feed(ctx, after, limit, nil)
+	return list, err
+}
+
+// FeedOf implements store.Feeder.
+func (s *Store) FeedOf(ctx context.Context, after int64, limit int, kinds []string) ([]record.Entry, int64, error) {
+	if kinds == nil {
+		kinds = []string{}
+	}
+	return s.feed(ctx, after, limit, kinds)
+}
+
+// feed reads entries after a position, of some kinds or, where kinds is nil, all.
+func (s *Store) feed(ctx context.Context, after int64, limit int, kinds []string) (out []record.Entry, reached int64, err error) {
 	if limit <= 0 || limit > maxFeed {
 		limit = maxFeed
 	}
-	var out []record.Entry
-	err := s.read(ctx, "feed", strconv.FormatInt(after, 10), true, func(c Conn) error {
+	err = s.read(ctx, "feed", strconv.FormatInt(after, 10), true, func(c Conn) error {
 		h, err := readHead(ctx, c, "")
 		if err != nil {
 			return err
@@ -114,14 +128,27 @@ func (s *Store) Feed(ctx context.Context, after int64, limit int) ([]record.Entr
 			return errs.E(errs.Conflict, "feed", strconv.FormatInt(after, 10),
 				"该位置不属于当前纪元；请重新同步。", "The position is not of this epoch; resynchronise.")
 		}
-		if after == h.seq {
+		if reached = h.seq; after == h.seq {
 			return nil
 		}
 		if out = s.recent.after(after, limit); len(out) > 0 {
+			if kinds != nil {
+				reached = out[len(out)-1].Seq
+				out = slices.DeleteFunc(out, func(e record.Entry) bool { return !slices.Contains(kinds, e.Kind) })
+			}
 			return nil
 		}
+		f := frag{sql: "SELECT seq, rid, nth FROM feed WHERE seq > ? AND seq <= ?", args: []any{after, h.seq}}
+		if kinds != nil {
+			if err := s.refresh(ctx, c); err != nil {
+				return err
+			}
+			f.add(" AND ")
+			f.append(lookup(s.words.id).inWords("kind", kindWord, kinds))
+		}
+		f.add(" ORDER BY seq LIMIT ?", int64(limit))
 		var places []place
-		err = c.Query(ctx, "SELECT seq, rid, nth FROM feed WHERE seq > ? ORDER BY seq LIMIT ?", []any{after, int64(limit)}, func(r Row) error {
+		err = c.Query(ctx, f.sql, f.args, func(r Row) error {
 			var p place
 			defer func() { places = append(places, p) }()
 			return r.Scan(&p.seq, &p.rid, &p.nth)
@@ -144,9 +171,12 @@ func (s *Store) Feed(ctx context.Context, after int64, limit int) ([]record.Entr
 			}
 			out = append(out, s.feedEntry(p.seq, &rec, x.hash))
 		}
+		if len(out) == limit {
+			reached = out[limit-1].Seq
+		}
 		return nil
 	})
-	return out, err
+	return out, reached, err
 }
 
 // Position implements store.Feeder.

@@ -283,6 +283,25 @@ func (m *Model) Feed(ctx context.Context, after int64, limit int) ([]record.Entr
 	return slices.Clone(rest[:min(limit, len(rest))]), nil
 }
 
+// FeedOf implements store.Feeder.
+func (m *Model) FeedOf(ctx context.Context, after int64, limit int, kinds []string) (out []record.Entry, reached int64, err error) {
+	for reached = after; ; {
+		list, err := m.Feed(ctx, reached, 100)
+		if err != nil || len(list) == 0 {
+			return out, reached, err
+		}
+		for _, e := range list {
+			if slices.Contains(kinds, e.Kind) {
+				if len(out) == limit {
+					return out, reached, nil
+				}
+				out = append(out, e)
+			}
+			reached = e.Seq
+		}
+	}
+}
+
 // Position implements store.Feeder.
 func (m *Model) Position(ctx context.Context) (record.Position, error) {
 	m.mu.Lock()

@@ -129,6 +129,41 @@ func testFeedReads(b *bench) {
 	}
 	_, err := b.s.Feed(b.Context(), 11, 10)
 	b.fails(err, errs.Conflict, "")
+	for i := range 5 {
+		b.save(Draft{Key: record.Key{Kind: Ward, ID: fmt.Sprint(i)}}, Draft{Key: person(fmt.Sprint("w", i))})
+	}
+	for _, c := range []struct {
+		kinds   []string
+		after   int64
+		limit   int
+		want    []int64
+		reached int64
+	}{
+		{[]string{Ward}, 0, 10, []int64{11, 13, 15, 17, 19}, 20},
+		{[]string{Ward}, 11, 2, []int64{13, 15}, 15},
+		{[]string{Ward, Person}, 9, 3, []int64{10, 11, 12}, 12},
+		{[]string{Reading}, 3, 10, nil, 20},
+		{nil, 3, 10, nil, 20},
+	} {
+		var seqs []int64
+		at := c.after
+		for at < c.reached { // it may say less at once, but nothing else
+			got, reached, err := b.s.FeedOf(b.Context(), at, c.limit-len(seqs), c.kinds)
+			b.ok(err)
+			for _, e := range got {
+				seqs = append(seqs, e.Seq)
+			}
+			if reached <= at {
+				b.Fatalf("the feed of %v after %d reached %d", c.kinds, at, reached)
+			}
+			if at = reached; len(seqs) == c.limit {
+				break
+			}
+		}
+		if fmt.Sprint(seqs) != fmt.Sprint(c.want) || len(seqs) < c.limit && at != c.reached {
+			b.Errorf("feed of %v after %d by %d: %v to %d, want %v to %d", c.kinds, c.after, c.limit, seqs, at, c.want, c.reached)
+		}
+	}
 	b.whole()
 }
 

@@ -27,6 +27,7 @@ describe('a search', () => {
   it('cuts a prefix only off a value that begins with one', () => {
     expect(cutPrefix('ge2021')).toEqual(['ge', '2021'])
     expect(cutPrefix('eq5')).toEqual(['', '5'])
+    expect(cutPrefix('ge')).toEqual(['ge', ''])
     expect(cutPrefix('general')).toEqual(['', 'general'])
     expect(cutPrefix('lt-3')).toEqual(['lt', '-3'])
   })

@@ -62,7 +62,7 @@ export function ordered(type: SearchParam['type'] | undefined): boolean {
 
 /** A value cut into its prefix and the rest; a word that only begins like a prefix is not cut. */
 export function cutPrefix(value: string): [prefix: string, rest: string] {
-  const found = /^(eq|ne|gt|lt|ge|le|sa|eb|ap)(?=[-+\d.])/.exec(value)
+  const found = /^(eq|ne|gt|lt|ge|le|sa|eb|ap)(?=$|[-+\d.])/.exec(value)
   if (!found) return ['', value]
   return [found[1] === 'eq' ? '' : found[1]!, value.slice(2)]
 }
