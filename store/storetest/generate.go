@@ -396,7 +396,7 @@ func (g *generator) query() search.Query {
 			s.Param = pick(g, builtinTypes).name
 		} else {
 			s.Param, _, _ = g.param(q.Kind, func(t string) bool {
-				return t != string(kind.CompositeParam) && t != string(kind.NearParam) && t != string(kind.ReferenceParam)
+				return t != string(kind.CompositeParam) && t != string(kind.NearParam)
 			})
 		}
 		if s.Param != "" && !slices.ContainsFunc(q.Sort, func(o search.Sort) bool { return o.Param == s.Param }) {

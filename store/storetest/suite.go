@@ -1,6 +1,8 @@
 package storetest
 
 import (
+	"os"
+	"strconv"
 	"testing"
 
 	"zhiwei/kernel/audit"
@@ -19,8 +21,22 @@ func Run(t *testing.T, open Open) {
 	}
 	t.Run("time", func(t *testing.T) { runTime(t, open) })
 	t.Run("unready", func(t *testing.T) { testUnready(t, open) })
-	t.Run("judge", func(t *testing.T) { RunJudge(t, open, 2000) })
+	t.Run("judge", func(t *testing.T) { RunJudge(t, open, judgeQueries(t)) })
 	t.Run("judge-large", func(t *testing.T) { RunJudgeLarge(t, open, 3000, 120) })
+}
+
+// judgeQueries is how many random queries both stores answer: 2,000, or as many
+// as ZHIWEI_QUERIES says.
+func judgeQueries(t *testing.T) int {
+	s := os.Getenv("ZHIWEI_QUERIES")
+	if s == "" {
+		return 2000
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil || n <= 0 {
+		t.Fatalf("ZHIWEI_QUERIES=%s is no number of queries", s)
+	}
+	return n
 }
 
 // contract is the part of the suite that needs no say over the clock.
