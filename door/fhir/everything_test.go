@@ -181,3 +181,35 @@ func BenchmarkEverything(b *testing.B) {
 	b.ReportMetric(float64(bytesRead.Load())/float64(b.N)/1e6, "MB/answer")
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "answers/s")
 }
+
+// A patient of Synthea comes back whole: every resource of the file, once.
+func TestEverythingOfSynthea(t *testing.T) {
+	s := serve(t)
+	total := s.synthea()
+	id, _ := s.ask("GET", "/fhir/Patient", nil).want(t, 200).at("entry", 0, "resource", "id").(string)
+	a := s.ask("GET", "/fhir/Patient/"+id+"/$everything", nil).want(t, 200)
+	counts, err := s.kernel.Counts(context.Background(), identity.Root())
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]int64{}
+	seen := map[string]bool{}
+	for _, r := range a.refs() {
+		if seen[r] {
+			t.Errorf("%s came twice", r)
+		}
+		seen[r] = true
+		typ, _, _ := strings.Cut(r, "/")
+		got[typ]++
+	}
+	for typ, n := range counts {
+		switch typ {
+		case "Organization", "Practitioner", "PractitionerRole", "Location":
+			continue // whom the patient never met is not his
+		}
+		if clinical.IsResourceType(typ) && got[typ] != n {
+			t.Errorf("%d of %d %s", got[typ], n, typ)
+		}
+	}
+	t.Logf("%d resources of a file of %d", len(seen), total)
+}
