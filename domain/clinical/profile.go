@@ -117,7 +117,7 @@ func CompileProfile(doc map[string]any, find func(url string) (*Profile, bool)) 
 		if url := str(doc, "baseDefinition"); !isCore(url) {
 			if base, ok := find(url); ok && base.Type == p.Type {
 				p.root = base.root.clone()
-				p.root.own(p)
+				p.root.each(func(d *elementDef) { d.profile = p })
 			}
 		}
 	}
@@ -359,14 +359,14 @@ func (s *elementDef) clone() *elementDef {
 	return &c
 }
 
-// own makes p the profile of a copied tree.
-func (s *elementDef) own(p *Profile) {
-	s.profile = p
+// each calls f for a definition and all below it.
+func (s *elementDef) each(f func(*elementDef)) {
+	f(s)
 	for _, x := range s.slices {
-		x.own(p)
+		x.each(f)
 	}
 	for _, x := range s.children {
-		x.own(p)
+		x.each(f)
 	}
 }
 

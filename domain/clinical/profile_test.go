@@ -216,3 +216,38 @@ func TestProfiles(t *testing.T) {
 		}
 	}
 }
+
+// Of several definitions of one URL the newest that is not retired counts.
+func TestPreferredDefinition(t *testing.T) {
+	def := func(version, status string) map[string]any {
+		return map[string]any{"version": version, "status": status}
+	}
+	for _, c := range []struct{ a, b map[string]any }{
+		{def("1.10.0", "active"), def("1.9.0", "active")},
+		{def("1.0.0", "active"), def("2.0.0", "retired")},
+		{def("2", "draft"), def("1.9", "active")},
+		{def("1.0.1", "active"), def("1.0", "active")},
+	} {
+		if !preferred(c.a, c.b) || preferred(c.b, c.a) {
+			t.Errorf("%v is not preferred to %v", c.a, c.b)
+		}
+	}
+}
+
+// A definition that cannot be checked against is told so by $validate.
+func TestDefinitionsAreJudged(t *testing.T) {
+	v := newTestValidator(ValidatorOptions{Advice: true, Profiles: newLibrary(t).find})
+	for _, c := range []struct{ raw, want string }{
+		{profileOf("a", "Patient", "http://p/gone", `{"id":"Patient.name","path":"Patient.name","min":1}`), "not-found StructureDefinition.baseDefinition"},
+		{profileOf("a", "Patient", core+"Patient", `{"id":"Patient.name","path":"Patient.name","constraint":[{"key":"x-1","severity":"error","human":"h","expression":"family.("}]}`), "not-supported StructureDefinition"},
+		{profileOf("a", "Unheard", core+"Patient"), "not-supported StructureDefinition.type"},
+	} {
+		p, err := parse("StructureDefinition", []byte(c.raw))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.ContainsFunc(v.Check("StructureDefinition", p.doc), func(i Issue) bool { return i.Code+" "+i.Expression == c.want && i.Severity == SeverityWarning }) {
+			t.Errorf("%s: %+v, want %s", c.raw, v.Check("StructureDefinition", p.doc), c.want)
+		}
+	}
+}

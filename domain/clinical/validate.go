@@ -9,6 +9,7 @@ import (
 
 	"zhiwei/domain/clinical/fhirpath"
 	"zhiwei/domain/clinical/internal/table"
+	"zhiwei/kernel/errs"
 )
 
 // ValidatorOptions say what a Validator may ask.
@@ -65,8 +66,44 @@ func (v *Validator) Check(typ string, doc map[string]any, profiles ...string) []
 		Model: FHIRPathModel(), Now: v.o.Now(), MaxSteps: maxEvaluation, Lenient: true,
 		Resolve: c.resolve, MemberOf: c.memberOf, ConformsTo: c.conformsTo,
 	}
-	c.resource(t, doc, &place{name: typ, index: -1}, false, profiles)
+	root := &place{name: typ, index: -1}
+	c.resource(t, doc, root, false, profiles)
+	if v.o.Advice && typ == "StructureDefinition" && doc["derivation"] == "constraint" {
+		c.definition(doc, root)
+	}
 	return c.issues
+}
+
+// definition says what would keep a profile from being checked against.
+func (c *check) definition(doc map[string]any, at *place) {
+	p, err := CompileProfile(doc, c.v.o.Profiles)
+	var e *errs.Error
+	if errors.As(err, &e) {
+		c.issues = append(c.issues, Issue{Severity: SeverityWarning, Code: "not-supported", Expression: e.Path, ZH: "不能按此定义校验：" + e.Say.ZH, EN: "Nothing can be checked against this definition: " + e.Say.EN})
+		return
+	}
+	if base := str(doc, "baseDefinition"); base != "" && !isCore(base) && elementsOf(doc, "snapshot") == nil {
+		if _, ok := c.find(base); !ok {
+			c.say(SeverityWarning, "not-found", &place{at, "baseDefinition", -1}, "所基于的规范 "+clip(base)+" 没有加载，其要求不会被校验。", "The profile it builds on, "+clip(base)+", is not loaded; what that asks is not checked.")
+		}
+	}
+	p.root.each(func(d *elementDef) {
+		for _, inv := range d.invariants {
+			if _, err := inv.program(); err != nil {
+				zh, en := sentencesOf(err)
+				c.note(Issue{Severity: SeverityWarning, Code: "not-supported", Key: inv.key, ZH: "规则 " + inv.key + " 的表达式无法使用：" + zh, EN: "The expression of the rule " + inv.key + " cannot be used: " + en}, at)
+			}
+		}
+	})
+}
+
+// sentencesOf is what an error of FHIRPath says.
+func sentencesOf(err error) (zh, en string) {
+	var e *fhirpath.Error
+	if errors.As(err, &e) {
+		return e.ZH, e.EN
+	}
+	return err.Error(), err.Error()
 }
 
 // place is where an element stands. It is rendered only where something is
@@ -247,11 +284,7 @@ func (c *check) test(inv *invariant, focus fhirpath.Value, at *place) {
 	ok, err := inv.judge(&c.env, focus)
 	if err != nil {
 		// Nothing is refused for a rule that cannot be judged.
-		zh, en := err.Error(), err.Error()
-		var e *fhirpath.Error
-		if errors.As(err, &e) {
-			zh, en = e.ZH, e.EN
-		}
+		zh, en := sentencesOf(err)
 		c.note(Issue{Severity: SeverityWarning, Code: "processing", Key: inv.key, ZH: "规则 " + inv.key + " 无法判断：" + zh, EN: "The rule " + inv.key + " could not be judged: " + en}, at)
 		return
 	}

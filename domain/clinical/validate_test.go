@@ -83,6 +83,19 @@ func TestSyntheaIsValid(t *testing.T) {
 	}
 }
 
+// Loading what validation needs beside the definitions.
+func BenchmarkRules(b *testing.B) {
+	d := r4()
+	FHIRPathModel()
+	for b.Loop() {
+		t, err := table.DecodeRules(packedRules)
+		if err != nil {
+			b.Fatal(err)
+		}
+		d.rulebook(t)
+	}
+}
+
 func BenchmarkCheck(b *testing.B) {
 	s := samples(b)
 	v := newTestValidator(ValidatorOptions{})
