@@ -38,13 +38,7 @@ type jsonConcept struct {
 	Definition  string            `json:"definition"`
 	Designation []jsonDesignation `json:"designation"`
 	Property    []jsonProperty    `json:"property"`
-	Extension   []jsonExtension   `json:"extension"`
 	Concept     []jsonConcept     `json:"concept"`
-}
-
-type jsonExtension struct {
-	URL       string `json:"url"`
-	ValueCode string `json:"valueCode"`
 }
 
 type jsonSystem struct {
@@ -103,11 +97,6 @@ func (s *System) add(list []jsonConcept, parent string, depth int) error {
 		}
 		for _, p := range j.Property {
 			c.property(p)
-		}
-		for _, e := range j.Extension { // how R4's own tables say it beside the property
-			if strings.HasSuffix(e.URL, "/codesystem-conceptStatus") {
-				c.Inactive = c.Inactive || inactiveStatus(e.ValueCode)
-			}
 		}
 		s.Concepts = append(s.Concepts, c)
 		if err := s.add(j.Concept, j.Code, depth+1); err != nil {
