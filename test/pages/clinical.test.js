@@ -166,6 +166,34 @@ test('a code is found by words, initials and code, and shown with its neighbours
   await page.context().close()
 })
 
+test('who does not treat a patient opens the record in an emergency, with a reason', async () => {
+  const security = await house.person()
+  await signIn(security, house.people['security-admin'].login, house.people['security-admin'].password)
+  await security.getByRole('heading', { name: '您好' }).waitFor()
+  const oneTime = await security.evaluate(async () => {
+    const headers = { 'Content-Type': 'application/json', 'X-Zhiwei-CSRF': '1' }
+    const send = async (path, body) => (await fetch(path, { method: 'POST', headers, body: JSON.stringify(body) })).json()
+    await send('/api/users', { id: 'stranger', data: { name: '示例医生', login: 'stranger', roles: ['role/clinician', 'role/break-glass'] } })
+    return (await send('/api/users/stranger/password', {})).password
+  })
+  await security.context().close()
+  const page = await house.person()
+  await changeFirst(page, { login: 'stranger', oneTime, password: 'nobody here knows me 66' })
+  await page.goto(`/clinical/patients/${patientID}`)
+  await page.getByRole('alert').getByText('没有找到').waitFor()
+  await page.getByRole('button', { name: '紧急打开病历' }).click()
+  const dialog = page.getByRole('dialog')
+  await dialog.getByRole('button', { name: '打开并记入审计' }).click()
+  await dialog.getByText('请写明为什么').waitFor()
+  await dialog.getByRole('textbox', { name: '理由' }).fill('示例：急诊抢救，需要过敏史')
+  assert.deepEqual(await faults(page), [])
+  await dialog.getByRole('button', { name: '打开并记入审计' }).click()
+  await page.getByRole('heading', { level: 1, name: '示例患者' }).waitFor()
+  await page.getByText('青霉素').waitFor()
+  assert.deepEqual(page.complaints, [])
+  await page.context().close()
+})
+
 const paths = {
   '/clinical/patients': (page) => page.getByRole('link', { name: '示例患者' }),
   [`/clinical/patients/${patientID}`]: (page) => page.getByText('134 mmHg'),
