@@ -84,9 +84,9 @@ func (a auditReach) sees(e *audit.Entry) bool {
 	return a.all || a.patient != "" && e.Patient == a.patient
 }
 
-// readAudit reads one entry of the house's audit. ok is false where the id is
-// that of a stored AuditEvent. NotFound where there is no such entry or it is
-// hidden.
+// readAudit reads one entry of the house's audit. ok is false where there is no
+// such entry or it is hidden: what is stored under the id, if anything, is then
+// what is read.
 func (d *Door) readAudit(ctx context.Context, p *identity.Principal, key record.Key) (rec record.Record, ok bool, err error) {
 	digits, ok := strings.CutPrefix(key.ID, auditPrefix)
 	if !ok || key.Kind != auditType {
@@ -107,7 +107,7 @@ func (d *Door) readAudit(ctx context.Context, p *identity.Principal, key record.
 			return rec, true, err
 		}
 	}
-	return rec, true, errs.NotFoundf("read", "%s", key)
+	return rec, false, nil
 }
 
 // auditCursor is a place in both: the stored AuditEvents and the house's audit.

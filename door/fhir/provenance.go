@@ -108,8 +108,9 @@ func derivedOf(id string) (key record.Key, version int64, ok bool) {
 	return record.Key{Kind: types[n], ID: parts[3]}, version, true
 }
 
-// readProvenance reads a derived Provenance. ok is false where the id is that of
-// a stored one. NotFound where the version is not there or hidden.
+// readProvenance reads a derived Provenance. ok is false where the version it is
+// about is not there or hidden: what is stored under the id, if anything, is then
+// what is read.
 func (d *Door) readProvenance(ctx context.Context, p *identity.Principal, key record.Key) (rec record.Record, ok bool, err error) {
 	if key.Kind != provenanceType {
 		return rec, false, nil
@@ -119,8 +120,11 @@ func (d *Door) readProvenance(ctx context.Context, p *identity.Principal, key re
 		return rec, false, nil
 	}
 	v, err := d.k.ReadVersion(ctx, p, target, version)
+	if errs.Is(err, errs.NotFound) || errs.Is(err, errs.Forbidden) {
+		return rec, false, nil
+	}
 	if err != nil {
-		return rec, true, errs.NotFoundf("read", "%s", key).Because(err)
+		return rec, false, err
 	}
 	rec, err = provenance(&v)
 	return rec, true, err
