@@ -16,7 +16,31 @@ import (
 const (
 	maxConformDepth = 24
 	maxConformWork  = 500_000 // elements
+	maxLookups      = 256     // profiles asked for by one document: each may cost a search
 )
+
+// find finds a profile by name. Beyond maxLookups different names none is found.
+func (c *check) find(url string) (*Profile, bool) {
+	if c.v.o.Profiles == nil {
+		return nil, false
+	}
+	p, asked := c.found[url]
+	if asked {
+		return p, p != nil
+	}
+	if len(c.found) == maxLookups {
+		return nil, false
+	}
+	p, ok := c.v.o.Profiles(url)
+	if !ok {
+		p = nil
+	}
+	if c.found == nil {
+		c.found = map[string]*Profile{}
+	}
+	c.found[url] = p
+	return p, ok
+}
 
 // item is one value of an element, as a profile looks at it.
 type item struct {
@@ -62,7 +86,7 @@ func (c *check) against(url string, t *typeDef, doc map[string]any, at, named *p
 		}
 		return
 	}
-	p, ok := c.v.o.Profiles(url)
+	p, ok := c.find(url)
 	if !ok {
 		c.say(missing, "not-found", named, "规范 "+clip(url)+" 没有加载，未作校验；可将其 StructureDefinition 保存到本系统。", "The profile "+clip(url)+" is not loaded and was not checked; save its StructureDefinition here.")
 		return
@@ -272,7 +296,7 @@ func (c *check) oneOf(profiles []string, x item) {
 		if isCore(url) {
 			return
 		}
-		p, ok := c.v.o.Profiles(url)
+		p, ok := c.find(url)
 		if !ok {
 			if x.typ != c.v.def.extension {
 				c.say(SeverityInformation, "not-found", x.at, "规范 "+clip(url)+" 没有加载，未作校验。", "The profile "+clip(url)+" is not loaded and was not checked.")
@@ -330,7 +354,7 @@ func (c *check) targets(s *elementDef, profiles []string, x item) {
 		if c.v.o.Profiles == nil {
 			return
 		}
-		p, ok := c.v.o.Profiles(url)
+		p, ok := c.find(url)
 		if !ok || p.Type == name && (doc == nil || !c.breaks(p, t, doc)) {
 			return
 		}
@@ -384,7 +408,7 @@ func (c *check) extension(doc map[string]any, at *place) {
 	if c.v.o.Profiles == nil || !strings.Contains(url, ":") {
 		return
 	}
-	p, ok := c.v.o.Profiles(url)
+	p, ok := c.find(url)
 	if ok && p.Type == "Extension" {
 		c.profile(p, item{typ: c.v.def.extension, value: doc, at: at})
 	}

@@ -251,3 +251,20 @@ func TestDefinitionsAreJudged(t *testing.T) {
 		}
 	}
 }
+
+// One document cannot make the store search without end.
+func TestLookupsAreBounded(t *testing.T) {
+	asked := 0
+	v := newTestValidator(ValidatorOptions{Profiles: func(string) (*Profile, bool) { asked++; return nil, false }})
+	raw := `{"resourceType":"Patient","extension":[`
+	for i := range 3 * maxLookups {
+		raw += fmt.Sprintf(`{"url":"http://x/%d","valueCode":"a"},{"url":"http://x/%d","valueCode":"b"},`, i, i)
+	}
+	p, err := parse("Patient", []byte(strings.TrimSuffix(raw, ",")+"]}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if issues := v.Check("Patient", p.doc); len(issues) > 0 || asked != maxLookups {
+		t.Errorf("%d look-ups, %v", asked, issues)
+	}
+}

@@ -288,13 +288,6 @@ func (c *check) byProfile(slice *elementDef, path []step, x item) verdict {
 	return foreign
 }
 
-func (c *check) find(url string) (*Profile, bool) {
-	if c.v.o.Profiles == nil {
-		return nil, false
-	}
-	return c.v.o.Profiles(url)
-}
-
 // targetType is the type of what a reference names; nil where nobody knows.
 func (c *check) targetType(x item) *typeDef {
 	m, _ := x.value.(map[string]any)

@@ -134,6 +134,9 @@ type check struct {
 	holder *typeDef // type of the resource at hand
 	depth  int      // of profiles inside profiles
 	work   int      // elements compared with profiles
+	found  map[string]*Profile
+
+	foreign int // value sets asked for that are not the standard's own
 }
 
 func (c *check) full() bool { return len(c.issues) >= maxIssues }
@@ -360,7 +363,7 @@ func (c *check) conformsTo(v fhirpath.Value, url string) (ok, known bool) {
 	if !isObject || t == nil || c.v.o.Profiles == nil {
 		return false, false
 	}
-	p, found := c.v.o.Profiles(url)
+	p, found := c.find(url)
 	if !found {
 		return false, false
 	}
@@ -401,21 +404,21 @@ func (c *check) bound(b *table.Binding, t *typeDef, x any, at *place) {
 func (c *check) member(valueSet string, t *typeDef, x any) (in, known bool) {
 	switch v := x.(type) {
 	case string:
-		return c.v.o.Contains(valueSet, "", v)
+		return c.contains(valueSet, "", v)
 	case map[string]any:
 		if t == nil || t.name != "CodeableConcept" {
 			code := str(v, "code")
 			if code == "" {
 				return false, t != nil && t.name == "Coding"
 			}
-			return c.v.o.Contains(valueSet, str(v, "system"), code)
+			return c.contains(valueSet, str(v, "system"), code)
 		}
 		list, _ := v["coding"].([]any)
 		known = true
 		for _, x := range list {
 			m, _ := x.(map[string]any)
 			if code := str(m, "code"); code != "" {
-				i, k := c.v.o.Contains(valueSet, str(m, "system"), code)
+				i, k := c.contains(valueSet, str(m, "system"), code)
 				if i {
 					return true, true
 				}
@@ -424,10 +427,24 @@ func (c *check) member(valueSet string, t *typeDef, x any) (in, known bool) {
 		}
 		if len(list) == 0 {
 			// Only text: whether the value set is known decides whether it can be asked.
-			_, known = c.v.o.Contains(valueSet, "", "")
+			_, known = c.contains(valueSet, "", "")
 		}
 	}
 	return false, known
+}
+
+// maxForeign bounds how often one document may ask for value sets that are not
+// the standard's own: each may cost a search.
+const maxForeign = 5000
+
+// contains asks whether a value set has a code.
+func (c *check) contains(valueSet, system, code string) (in, known bool) {
+	if !strings.HasPrefix(valueSet, "http://hl7.org/fhir/ValueSet/") {
+		if c.foreign++; c.foreign > maxForeign {
+			return false, false
+		}
+	}
+	return c.v.o.Contains(valueSet, system, code)
 }
 
 // outside says that a value is in none of the codes of a value set.
