@@ -274,8 +274,6 @@ func pushed(where []search.Clause) (q audit.Query) {
 			q.Patient = v.Ref.String()
 		case c.Param == "altid" && v.Code != "":
 			q.Who = v.Code
-		case c.Param == "entity" && !v.Ref.IsZero() && v.Ref.Kind != "Patient": // a patient also stands beside what was read
-			q.Subject = v.Ref.String()
 		case c.Param == "outcome" && v.Code == "0":
 			q.Outcome = audit.OK
 		case c.Param == "date" && (v.Compare == search.Ge || v.Compare == search.Gt || v.Compare == search.Sa || v.Compare == search.Eq) && v.Lo > search.MinTime:
@@ -470,22 +468,27 @@ func auditEntities(e *audit.Entry) (out []auditEntity) {
 			What: &fhirReference{Reference: e.Patient}, Type: &fhirCoding{entityTypes, "1", "Person"}, Role: &fhirCoding{objectRoles, "1", "Patient"},
 		})
 	}
-	if e.Subject == "" || e.Subject == e.Patient {
+	if e.Subject == "" || strings.TrimPrefix(e.Subject, Prefix+"/") == e.Patient {
 		return out
 	}
 	x := auditEntity{Type: &fhirCoding{entityTypes, "2", "System Object"}}
-	subject, _, _ := strings.Cut(e.Subject, " +") // "Kind/id +3": the first of several
-	key, isKey := record.ParseKey(subject)
+	subject, _, _ := strings.Cut(e.Subject, " +")     // "Kind/id +3": the first of several
+	subject = strings.TrimPrefix(subject, Prefix+"/") // what was read stands there by its address
+	of, version, _ := strings.Cut(subject, "/_history")
+	key, isKey := record.ParseKey(of)
 	_, query, isQuery := strings.Cut(e.Subject, "?")
 	switch {
 	case isKey && clinical.IsResourceType(key.Kind):
-		x.What = &fhirReference{Reference: subject}
+		x.What = &fhirReference{Reference: of}
+		if _, n, ok := strings.Cut(version, "/"); ok && record.ValidID(n) {
+			x.What.Reference = subject
+		}
 		x.Role = &fhirCoding{objectRoles, "4", "Domain Resource"}
 	case isQuery && query != "":
 		x.Query = []byte(e.Subject)
 		x.Role = &fhirCoding{objectRoles, "24", "Query"}
 	}
-	if x.Query == nil && (x.What == nil || subject != e.Subject) {
+	if x.Query == nil && x.What == nil {
 		x.Name = e.Subject
 	}
 	return append(out, x)

@@ -383,6 +383,10 @@ func TestTheAuditIsReadAsAuditEvents(t *testing.T) {
 	if got := ids(get(c.keeper, "altid=user/bo&outcome=8")); len(got) != 1 {
 		t.Errorf("what was not found: %v", got)
 	}
+	c.askAt(c.doctor, http.MethodGet, "/fhir/Observation/oa", nil)
+	if got := ids(get(c.keeper, "entity=Observation/oa&altid=user/bo")); len(got) != 1 {
+		t.Errorf("reads of an observation: %v", got)
+	}
 	if got := ids(get(c.keeper, "patient=Patient/a&action=R")); len(got) == 0 {
 		t.Error("nobody read Patient/a")
 	}
