@@ -263,6 +263,19 @@ func newStep(i int, e *clinical.Entry, base string) (*step, error) {
 		if (id == "") == (query == "") {
 			return nil, bad(".request.url", "DELETE 的地址应为 类型/编号 或 类型?条件。", "The address of a DELETE is Type/id or Type?criteria.")
 		}
+		if strings.Contains(query, "_count=") {
+			criteria, err := url.ParseQuery(query)
+			if err == nil {
+				s.many, err = deleteCount(criteria)
+			}
+			if err != nil {
+				return nil, errAt(err, place+".request.url")
+			}
+			criteria.Del("_count")
+			if s.query = criteria.Encode(); s.query == "" {
+				return nil, errAt(noCriteria(s.typ), place+".request.url")
+			}
+		}
 		s.raw = nil
 	default:
 		return nil, bad(".request.method", "不支持在 Bundle 中使用 "+s.method+"。", s.method+" is not supported in a Bundle.")

@@ -218,6 +218,17 @@ func TestConditionalDelete(t *testing.T) {
 	if a := s.ask("DELETE", "/fhir/Patient?family=Gone&_count=100", nil).want(t, 200); !strings.Contains(string(a.raw), "Deleted 3 records") {
 		t.Errorf("%s", a.raw)
 	}
+	// The same as an entry.
+	for i := range 3 {
+		id := fmt.Sprintf("q%d", i)
+		s.ask("PUT", "/fhir/Patient/"+id, patient(id, "Three", "A", "1980")).want(t, 201)
+	}
+	s.ask("POST", "/fhir", bundleOf("transaction", entryOf("", "", "DELETE", "Patient?family=Three"))).want(t, 412)
+	s.ask("POST", "/fhir", bundleOf("transaction", entryOf("", "", "DELETE", "Patient?family=Three&_count=no"))).want(t, 400)
+	s.ask("POST", "/fhir", bundleOf("transaction", entryOf("", "", "DELETE", "Patient?_count=5"))).want(t, 400)
+	if a := s.ask("POST", "/fhir", bundleOf("transaction", entryOf("", "", "DELETE", "Patient?family=Three&_count=5"))).want(t, 200); a.at("entry", 0, "response", "status") != "200 OK" {
+		t.Errorf("%s", a.raw)
+	}
 	// One that is referred to keeps them all.
 	s.ask("PUT", "/fhir/Patient/a", patient("a", "Two", "A", "1980")).want(t, 201)
 	s.ask("PUT", "/fhir/Patient/b", patient("b", "Two", "A", "1980")).want(t, 201)
