@@ -261,6 +261,9 @@ func (b *layoutBuilder) composite(p *table.Param) error {
 				if tie != nil {
 					path = tie.String() + "." + path
 				}
+				if owner := elementType(b.typ, element); !fromRoot && owner != nil {
+					part = corrected(part, owner, v)
+				}
 				if fromRoot { // the same value beside every element
 					path = shape.PartName(p.Code, i)
 				}
@@ -271,6 +274,23 @@ func (b *layoutBuilder) composite(p *table.Param) error {
 	}
 	b.params = append(b.params, out)
 	return nil
+}
+
+// corrected gives a part the type of the element it looks at where that leaves
+// no choice: R4 names the definitions of DocumentReference's relationship the
+// wrong way round.
+func corrected(part kind.Param, owner *typeDef, v expr) kind.Param {
+	typ := elementType(owner, v)
+	if typ == nil {
+		return part
+	}
+	switch typ.name {
+	case "Reference":
+		part.Type, part.To = kind.ReferenceParam, referenceTargets(owner, v)
+	case "code", "Coding", "CodeableConcept":
+		part.Type, part.To, part.Bare = kind.TokenParam, nil, typ.name == "code"
+	}
+	return part
 }
 
 // place makes the columns of Location's near: a point of the unit sphere.

@@ -400,6 +400,10 @@ func (b *indexBuilder) quantity(name string, n node, occ int32) {
 		}
 		system, code := unit(v)
 		b.addQuantity(search.Quantity{Param: name, System: system, Unit: code, Lo: lo, Hi: hi, Occ: occ})
+		if stated := str(v, "unit"); stated != "" && stated != code {
+			// Asked for as number||unit, the unit may be the code or what people read.
+			b.addQuantity(search.Quantity{Param: name, Unit: stated, Lo: lo, Hi: hi, Occ: occ})
+		}
 	}
 }
 

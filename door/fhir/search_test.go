@@ -45,7 +45,7 @@ const clinicWorld = `
 {"resourceType":"Patient","id":"pb","name":[{"text":"Bo Diddley"}],"gender":"female","deceasedDateTime":"2020-01-01","link":[{"type":"seealso","other":{"reference":"Patient/pa"}}]}
 {"resourceType":"Encounter","id":"ea","status":"finished","class":{"code":"AMB"},"subject":{"reference":"Patient/pa"},"period":{"start":"2020-01-10","end":"2020-01-20"},"participant":[{"individual":{"reference":"Practitioner/doc"}}],"location":[{"location":{"reference":"Location/bund"}}],"length":{"value":10,"system":"http://unitsofmeasure.org","code":"d"}}
 {"resourceType":"Observation","id":"bp","status":"final","category":[{"coding":[{"system":"cat","code":"vital"}]}],"code":{"coding":[{"system":"http://loinc.org","code":"85354-9","display":"Blood pressure panel"}],"text":"BP"},"subject":{"reference":"Patient/pa"},"encounter":{"reference":"Encounter/ea"},"effectiveDateTime":"2020-01-12T08:00:00Z","component":[{"code":{"coding":[{"system":"http://loinc.org","code":"8480-6"}]},"valueQuantity":{"value":120,"system":"http://unitsofmeasure.org","code":"mm[Hg]"}},{"code":{"coding":[{"system":"http://loinc.org","code":"8462-4"}]},"valueQuantity":{"value":80,"system":"http://unitsofmeasure.org","code":"mm[Hg]"}}]}
-{"resourceType":"Observation","id":"wt","status":"preliminary","code":{"coding":[{"system":"http://loinc.org","code":"29463-7"}]},"subject":{"reference":"Patient/pa"},"effectivePeriod":{"start":"2020-02-01","end":"2020-02-03"},"performer":[{"reference":"Practitioner/doc"}],"valueQuantity":{"value":70.5,"unit":"kg","system":"http://unitsofmeasure.org","code":"kg"},"hasMember":[{"reference":"Observation/bp"}]}
+{"resourceType":"Observation","id":"wt","status":"preliminary","code":{"coding":[{"system":"http://loinc.org","code":"29463-7"}]},"subject":{"reference":"Patient/pa"},"effectivePeriod":{"start":"2020-02-01","end":"2020-02-03"},"performer":[{"reference":"Practitioner/doc"}],"valueQuantity":{"value":70.5,"unit":"公斤","system":"http://unitsofmeasure.org","code":"kg"},"hasMember":[{"reference":"Observation/bp"}]}
 {"resourceType":"Observation","id":"sm","status":"final","code":{"coding":[{"code":"smoking"}]},"subject":{"reference":"Patient/pb"},"valueCodeableConcept":{"coding":[{"system":"s","code":"never"}],"text":"Never smoked"}}
 {"resourceType":"Observation","id":"st","status":"final","code":{"coding":[{"code":"note"}]},"subject":{"identifier":{"system":"urn:mrn","value":"99"}},"valueString":"all quiet"}
 {"resourceType":"MolecularSequence","id":"seq","coordinateSystem":0,"referenceSeq":{"genomeBuild":"GRCh 37","chromosome":{"coding":[{"code":"22"}]},"windowStart":10,"windowEnd":90},"variant":[{"start":20,"end":30},{"start":40,"end":50}]}
@@ -53,6 +53,8 @@ const clinicWorld = `
 {"resourceType":"PlanDefinition","id":"plan","status":"draft","library":["http://acme.org/fhir/Library/lib|2"],"url":"http://acme.org/fhir/PlanDefinition/p"}
 {"resourceType":"Library","id":"lib","status":"active","url":"http://acme.org/fhir/Library/lib","version":"2","type":{"coding":[{"code":"logic-library"}]}}
 {"resourceType":"List","id":"l","status":"current","mode":"working","entry":[{"item":{"reference":"Patient/pb"}},{"item":{"reference":"Observation/sm"}}]}
+{"resourceType":"DocumentReference","id":"old","status":"superseded","content":[{"attachment":{"url":"http://x"}}]}
+{"resourceType":"DocumentReference","id":"new","status":"current","relatesTo":[{"code":"replaces","target":{"reference":"DocumentReference/old"}}],"content":[{"attachment":{"url":"http://y"}}]}
 {"resourceType":"DetectedIssue","id":"di","status":"final","implicated":[{"reference":"Observation/bp"}],"author":{"reference":"Practitioner/doc"}}
 {"resourceType":"RiskAssessment","id":"ra","status":"final","subject":{"reference":"Patient/pa"},"prediction":[{"probabilityDecimal":0.8}]}
 `
@@ -137,6 +139,8 @@ func TestSearchParameters(t *testing.T) {
 		{"Observation?code-value-quantity=29463-7$70.5||kg", "wt"},
 		{"Observation?code-value-concept=smoking$never", "sm"},
 		{"Observation?code-value-string=note$all", "st"},
+		{"Observation?value-quantity=70.5||公斤", "wt"},
+		{"Observation?value-quantity=70.5|http://unitsofmeasure.org|公斤", ""},
 		{"Observation?value-quantity=ap75", "wt"},
 		{"Observation?value-quantity=70.5|http://unitsofmeasure.org|kg", "wt"},
 		{"Observation?value-quantity=71", ""},
@@ -178,6 +182,8 @@ func TestSearchParameters(t *testing.T) {
 		{"PlanDefinition?depends-on=http://acme.org/fhir/Library/lib", "plan"},
 		{"PlanDefinition?depends-on=http://acme.org/fhir/Library/lib|2", "plan"},
 		{"PlanDefinition?depends-on=http://acme.org/fhir/Library/lib|3", ""},
+		{"DocumentReference?relationship=replaces$DocumentReference/old", "new"},
+		{"DocumentReference?relationship=appends$DocumentReference/old", ""},
 		{"DetectedIssue?implicated=Observation/bp", "di"},
 		{"DetectedIssue?implicated:Observation.patient=pa", "di"},
 		{"Patient/pa/Observation?", "bp wt"},
@@ -350,7 +356,7 @@ func TestSearchSeveralTypes(t *testing.T) {
 				t.Fatal("no end")
 			}
 		}
-		want := map[string]int{"/fhir?": 7, "/fhir/?": 19, "/fhir/P": 6}[start[:min(len(start), 7)]]
+		want := map[string]int{"/fhir?": 7, "/fhir/?": 21, "/fhir/P": 6}[start[:min(len(start), 7)]]
 		if strings.HasPrefix(start, "/fhir?") {
 			want = 7
 		}
