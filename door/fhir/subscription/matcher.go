@@ -191,7 +191,9 @@ func (x *matcher) load(ctx context.Context) (record.Position, error) {
 	if err != nil {
 		return from, err
 	}
+	some := false
 	err = x.all(ctx, Kind, func(r *record.Record) error {
+		some = true
 		p, there := logs[r.ID]
 		if !there && resumed && !cut {
 			return nil // its first entry is still to come in the feed
@@ -210,6 +212,9 @@ func (x *matcher) load(ctx context.Context) (record.Position, error) {
 	})
 	if err != nil {
 		return from, err
+	}
+	if !some { // nobody to be told of what lies between, such as an import
+		from.Seq, x.seq = head.Seq, head.Seq
 	}
 	return from, x.settle(ctx)
 }
