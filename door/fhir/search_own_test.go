@@ -109,6 +109,9 @@ func TestOwnSearchParameter(t *testing.T) {
 	if got := h.until(200, "/fhir/Patient?bed=bed%203").ids(); len(got) != 1 || got[0] != "p3" {
 		t.Errorf("found %v", got)
 	}
+	if a := h.ask("GET", "/fhir/metadata", nil).want(t, 200); !strings.Contains(string(a.raw), `"name":"bed"`) {
+		t.Error("the CapabilityStatement does not list it")
+	}
 	patient("p9", "bed 9")
 	if got := h.ask("GET", "/fhir/Patient?bed=bed&_sort=bed&_count=1", nil).want(t, 200).ids(); len(got) != 1 || got[0] != "p0" {
 		t.Errorf("sorted %v", got)

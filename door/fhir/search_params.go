@@ -29,7 +29,6 @@ type asked struct {
 	countOnly bool     // _summary=count or _count=0
 	passed    []string // parameters that are not known and were passed over
 	self      []pair   // what was understood, for the self link
-	types     []string // _type
 	includes  []include
 	part      part
 }
