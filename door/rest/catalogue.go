@@ -68,6 +68,26 @@ func (d *Door) visibleKinds(p *identity.Principal) []shown {
 	return out
 }
 
+// drawn is the catalogue with only those search parameters that lists are drawn
+// with: filters, orders of columns, and one text parameter, which says that the
+// kind is found by words. A FHIR type has dozens that no page names, and all of
+// them stand at /api/kinds.
+func (c catalogue) drawn() catalogue {
+	out := catalogue{Items: slices.Clone(c.Items), Menu: c.Menu}
+	for i := range out.Items {
+		k := &out.Items[i]
+		worded := false
+		k.Search = slices.DeleteFunc(slices.Clone(k.Search), func(p kind.Param) bool {
+			keep := slices.Contains(k.View.Filters, p.Name) ||
+				slices.ContainsFunc(k.Fields, func(f kind.Field) bool { return f.Name == p.Path }) ||
+				!worded && (p.Type == kind.WordsParam || p.Type == kind.StringParam)
+			worded = worded || keep && (p.Type == kind.WordsParam || p.Type == kind.StringParam)
+			return !keep
+		})
+	}
+	return out
+}
+
 // kinds answers the declarations that p may know and the menu made of them.
 func (d *Door) kinds(w http.ResponseWriter, r *http.Request, p *identity.Principal) error {
 	if err := onlyParams(r); err != nil {

@@ -78,6 +78,26 @@ func TestSignIn(t *testing.T) {
 	}
 }
 
+// The start tells the declarations but for the search parameters that no page draws.
+func TestStart(t *testing.T) {
+	w := open(t)
+	porter := w.user("porter", map[string]any{"roles": []string{"role/porter"}})
+	first := w.must(200, porter, "GET", "/api/start", nil).object(t)
+	items := func(catalogue any) []any { return catalogue.(map[string]any)["items"].([]any) }
+	short, whole := items(first["catalogue"]), items(w.must(200, porter, "GET", "/api/kinds", nil).object(t))
+	if len(short) != len(whole) || len(short) == 0 {
+		t.Fatalf("%d kinds at the start, %d in all", len(short), len(whole))
+	}
+	for i := range short {
+		short, whole := short[i].(map[string]any), whole[i].(map[string]any)
+		delete(short, "search")
+		delete(whole, "search")
+		if !reflect.DeepEqual(short, whole) {
+			t.Fatalf("%v at the start, and %v", short, whole)
+		}
+	}
+}
+
 // The first start: the founder appoints three persons and has no power left.
 func TestFirstStart(t *testing.T) {
 	w := open(t)
@@ -113,7 +133,7 @@ func TestFirstStart(t *testing.T) {
 	}
 	// The start is the three answers in one, and no failure for nobody.
 	first := w.must(200, sec, "GET", "/api/start", nil).object(t)
-	for part, path := range map[string]string{"about": "/api/about", "session": "/api/session", "catalogue": "/api/kinds"} {
+	for part, path := range map[string]string{"about": "/api/about", "session": "/api/session"} {
 		if alone := w.must(200, sec, "GET", path, nil).object(t); !reflect.DeepEqual(first[part], alone) {
 			t.Fatalf("%s: %v, and %s: %v", part, first[part], path, alone)
 		}

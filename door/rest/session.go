@@ -41,8 +41,9 @@ func (d *Door) house(r *http.Request) (map[string]any, error) {
 }
 
 // start answers in one go what a page needs before it can show anything: "about"
-// as /api/about says it, "session" as /api/session and "catalogue" as /api/kinds;
-// the latter two are null where nobody is signed in, which is no failure here.
+// as /api/about says it, "session" as /api/session and "catalogue" as /api/kinds
+// but for the search parameters that no page draws. The latter two are null where
+// nobody is signed in, which is no failure here.
 func (d *Door) start(w http.ResponseWriter, r *http.Request, p *identity.Principal) error {
 	if err := onlyParams(r); err != nil {
 		return err
@@ -57,7 +58,7 @@ func (d *Door) start(w http.ResponseWriter, r *http.Request, p *identity.Princip
 		if err != nil {
 			return err
 		}
-		out["session"], out["catalogue"] = standing(p, s), d.catalogue(p)
+		out["session"], out["catalogue"] = standing(p, s), d.catalogue(p).drawn()
 	}
 	return answer(w, r, http.StatusOK, out)
 }

@@ -211,7 +211,7 @@ test('a list is filtered, sorted, exported and printed as it is seen', async () 
   await page.getByRole('button', { name: '全部' }).click()
   await page.getByRole('link', { name: '张三' }).waitFor()
 
-  const [file] = await Promise.all([page.waitForEvent('download'), page.getByRole('link', { name: '导出' }).click()])
+  const [file] = await Promise.all([page.waitForEvent('download'), page.getByRole('link', { name: '导出', exact: true }).click()])
   assert.match(file.suggestedFilename(), /\.csv$/)
 
   await page.emulateMedia({ media: 'print' })
