@@ -6,6 +6,7 @@ SHELL := /bin/bash
 DATA    ?= data
 LISTEN  ?= 127.0.0.1:8080
 KILLS   ?= 100
+QUERIES ?= 10000
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 NODE    := $(shell command -v npm 2>/dev/null)
 
@@ -53,8 +54,9 @@ bench: build ## measure against the goals; writes bench/RESULTS.md
 	go run ./bench -program $(CURDIR)/bin/zhiwei $(ARGS)
 
 .PHONY: crash
-crash: ## kill the stores 100 times under load (KILLS=) and see that nothing was lost
+crash: ## kill the stores 100 times under load (KILLS=), ask both 10,000 random queries (QUERIES=)
 	ZHIWEI_KILLS=$(KILLS) go test -count=1 -v -timeout 120m ./test/crash ./store/faultvfs $(ARGS)
+	ZHIWEI_QUERIES=$(QUERIES) go test -count=1 -v -timeout 120m ./store/sqlite ./store/postgres -run 'TestStore/judge$$'
 
 .PHONY: packages
 packages: ## install the Debian packages that the tests need, or say which

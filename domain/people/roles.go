@@ -42,6 +42,7 @@ var titles = map[string]kind.Text{
 	"clinical-admin":           kind.T("临床数据管理员", "Clinical data administrator"),
 	"clinical-reader":          kind.T("临床数据查阅", "Clinical reader"),
 	"break-glass":              kind.T("紧急打开", "Break-glass"),
+	"terminologist":            kind.T("术语管理员", "Terminologist"),
 	"privacy-reviewer":         kind.T("隐私复核", "Privacy reviewer"),
 	"clinical-restricted":      kind.T("查阅受限记录", "Restricted records"),
 	"clinical-very-restricted": kind.T("查阅极受限记录", "Very restricted records"),
