@@ -33,7 +33,7 @@ var schema string
 
 // schemaVersion is the newest layout of the tables this program knows; the
 // table layout holds that of the database.
-const schemaVersion = 1
+const schemaVersion = 2
 
 // openLock serialises processes that make the tables at the same time. The
 // number is arbitrary, but all must use the same.
@@ -167,19 +167,14 @@ func (d *database) migrate(ctx context.Context) error {
 	if err := tx.QueryRow(ctx, "SELECT to_regclass('layout') IS NOT NULL").Scan(&there); err != nil {
 		return err
 	}
-	version := 0
+	var version int64
 	if there {
 		if err := tx.QueryRow(ctx, "SELECT version FROM layout").Scan(&version); err != nil {
 			return err
 		}
 	}
-	switch {
-	case version > schemaVersion:
-		return errs.E(errs.Conflict, "open", "postgres",
-			fmt.Sprintf("数据库格式版本 %d 比本程序支持的 %d 新；请使用更新的程序。", version, schemaVersion),
-			fmt.Sprintf("The database has layout %d, newer than the %d this program knows; use a newer program.", version, schemaVersion))
-	case version == schemaVersion:
-		return nil
+	if err := relational.CheckLayout("postgres", version, schemaVersion); err != nil || version == schemaVersion {
+		return err
 	}
 	if _, err := d.writer.PgConn().Exec(ctx, schema+fmt.Sprintf(";INSERT INTO layout VALUES (%d)", schemaVersion)).ReadAll(); err != nil {
 		return err

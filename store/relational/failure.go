@@ -2,6 +2,7 @@ package relational
 
 import (
 	"errors"
+	"fmt"
 
 	"zhiwei/kernel/errs"
 )
@@ -54,4 +55,21 @@ func (e *lostCommit) failure(subject string) error {
 
 func gone(op, subject string) error {
 	return errs.E(errs.Unavailable, op, subject, "存储已关闭；请稍后重试。", "The store is closed; try again later.")
+}
+
+// CheckLayout refuses tables of another layout than the program's: of a newer
+// program, or of one from before there was a way on. Conflict; version 0 is a
+// database without tables.
+func CheckLayout(subject string, version, known int64) error {
+	switch {
+	case version > known:
+		return errs.E(errs.Conflict, "open", subject,
+			fmt.Sprintf("数据库格式版本 %d 比本程序支持的 %d 新；请使用更新的程序。", version, known),
+			fmt.Sprintf("The database has layout %d, newer than the %d this program knows; use a newer program.", version, known))
+	case version > 0 && version < known:
+		return errs.E(errs.Conflict, "open", subject,
+			fmt.Sprintf("数据库格式版本 %d 属于正式发布之前的程序，不能升级到 %d；请用原程序读取它，并把来源文件重新导入新的数据目录。", version, known),
+			fmt.Sprintf("The database has layout %d, of a program before the first release, which cannot be brought to %d; read it with that program, and import the source files into a new data folder.", version, known))
+	}
+	return nil
 }

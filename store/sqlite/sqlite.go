@@ -10,7 +10,6 @@ import (
 	"context"
 	_ "embed" // the schema
 	"errors"
-	"fmt"
 	"net/url"
 	"os"
 	"runtime"
@@ -32,7 +31,7 @@ var schema string
 
 // schemaVersion is the newest layout of the tables this program knows. It
 // stands in the file's user_version.
-const schemaVersion = 1
+const schemaVersion = 2
 
 // Sizes of caches and files. The writer's cache holds the inner pages of every
 // index of some millions of rows; the readers' are small since the page cache
@@ -158,10 +157,8 @@ func (d *database) migrate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if version > schemaVersion {
-		return errs.E(errs.Conflict, "open", d.path,
-			fmt.Sprintf("数据库格式版本 %d 比本程序支持的 %d 新；请使用更新的程序。", version, schemaVersion),
-			fmt.Sprintf("The database has layout %d, newer than the %d this program knows; use a newer program.", version, schemaVersion))
+	if err := relational.CheckLayout(d.path, version, schemaVersion); err != nil {
+		return err
 	}
 	if version == schemaVersion {
 		return nil

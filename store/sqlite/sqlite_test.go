@@ -1,11 +1,14 @@
 package sqlite_test
 
 import (
+	"database/sql"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"zhiwei/kernel/clock"
+	"zhiwei/kernel/errs"
 	"zhiwei/kernel/store"
 	"zhiwei/store/sqlite"
 	"zhiwei/store/storetest"
@@ -48,6 +51,25 @@ func TestOnlyTheOwnerReadsTheFiles(t *testing.T) {
 		}
 		if st.Mode().Perm() != 0o600 {
 			t.Errorf("%s has mode %v, want 0600", filepath.Base(path)+suffix, st.Mode().Perm())
+		}
+	}
+}
+
+// A file of another layout is refused with a sentence, not half read.
+func TestAnotherLayoutIsRefused(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "records.db")
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	for _, layout := range []int{1, 1000} {
+		if _, err := db.Exec("PRAGMA user_version = " + strconv.Itoa(layout)); err != nil {
+			t.Fatal(err)
+		}
+		_, err := sqlite.Open(t.Context(), sqlite.Options{Path: path, Site: storetest.Site, Defs: storetest.Clinic()})
+		if !errs.Is(err, errs.Conflict) || errs.Sentence(err, "en") == "" {
+			t.Errorf("layout %d was opened with %v", layout, err)
 		}
 	}
 }
