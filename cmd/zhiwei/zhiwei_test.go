@@ -205,6 +205,9 @@ func TestEveryRouteAsksWhoOneIs(t *testing.T) {
 	open := map[string]bool{ // every one of these was thought about
 		"GET /healthz": true, "GET /readyz": true, "GET /fhir/metadata": true, "GET /api/about": true,
 		"POST /api/session": true, "GET /{path...}": true,
+		"GET /api/start": true, // the first page: what of it needs a person is null without one
+		// Where a client learns how to sign in.
+		"GET /.well-known/smart-configuration": true, "GET /fhir/.well-known/smart-configuration": true,
 		"GET /fhir/websocket": true, // a browser cannot send its token with a WebSocket; a binding token is asked for on it
 	}
 	walked := 0

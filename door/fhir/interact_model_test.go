@@ -103,10 +103,10 @@ func (w world) expect(a interaction) (status int) {
 		return 200
 	default: // DELETE
 		switch {
-		case version == 0:
-			return 404
 		case expected > 0 && expected != version:
 			return 412
+		case version == 0:
+			return 404
 		case w.alive(id):
 			w.write(id, "")
 		}
