@@ -141,7 +141,6 @@ func (k *checker) feed() error {
 			}
 		}
 	}
-	k.tell()
 	if !k.broken {
 		for _, seq := range gaps {
 			k.damage("feed", fmt.Sprintf("seq %d", seq), "The entry is missing.")
@@ -174,11 +173,11 @@ func (k *checker) version(x *row) bool {
 }
 
 // tell reports the older versions that are damaged. Where none of a record's is
-// sound, nor the newest, it is the name they share that rotted, which was
-// reported with the newest.
+// sound, nor the newest, if it was not erased, it is the name they share that
+// rotted, which was reported with the record.
 func (k *checker) tell() {
 	for rid, list := range k.older {
-		if k.named[rid] && int64(len(list)) == k.seen[rid]-1 {
+		if k.named[rid] && int64(len(list)) >= k.seen[rid]-1 {
 			continue
 		}
 		for _, d := range list {
@@ -292,6 +291,7 @@ func (k *checker) records() error {
 			k.name(x)
 		}
 	}
+	k.tell()
 	for rid, seq := range k.lost {
 		if !k.named[rid] {
 			k.damage("version", fmt.Sprintf("seq %d", seq), "The version that the feed tells of is not there.")

@@ -217,3 +217,22 @@ func flip(t *testing.T, db *sql.DB, random *rand.Rand, table, column string) (na
 		}
 	}
 }
+
+// The name of an erased record stands in its row alone: rotten, it is named once
+// and not with each version that is left of it.
+func TestCheckNamesAnErasedRecordOnce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "records.db")
+	s := open(t, path, storetest.Clinic(), clock.NewManual(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)))
+	fill(t, s)
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	if _, err := db.Exec("UPDATE record SET kind = kind + 128 WHERE id = 'p2'"); err != nil {
+		t.Fatal(err)
+	}
+	if d := damages(t, s); len(d) != 1 {
+		t.Errorf("%d reports: %v", len(d), d)
+	}
+}
