@@ -82,7 +82,19 @@ func TestCutIsShown(t *testing.T) {
 	id := w.subscribe(onTopic("urn:zhiwei:topic:Patient:change", r.URL, "id-only", ""))
 	w.awaitStatus(id, "active")
 	w.put(identity.Root(), "Patient", "a", patient("male"))
-	w.until("the first event", func() bool { return len(r.taken()) >= 2 })
+	// An event may be told again after a stop: its number says that it is the same.
+	events := func() (out []string) {
+		for _, g := range r.taken() {
+			_, told := told(g.doc)
+			for _, e := range told {
+				if !slices.Contains(out, e) {
+					out = append(out, e)
+				}
+			}
+		}
+		return out
+	}
+	w.until("the first event", func() bool { return len(events()) >= 1 })
 	w.subs.end()
 	// A cursor of another life of the data: beyond what there is.
 	if err := w.kernel.Store().SetCursor(t.Context(), "app/subscriptions", 1<<40); err != nil {
@@ -90,16 +102,11 @@ func TestCutIsShown(t *testing.T) {
 	}
 	w.put(identity.Root(), "Patient", "missed", patient("male"))
 	w.begin()
-	w.until("the cut", func() bool { return len(r.taken()) >= 3 })
+	w.until("the cut", func() bool { return len(events()) >= 2 })
 	w.put(identity.Root(), "Patient", "b", patient("male"))
-	w.until("the next event", func() bool { return len(r.taken()) >= 4 })
-	var events []string
-	for _, g := range r.taken() {
-		_, e := told(g.doc)
-		events = append(events, e...)
-	}
-	if want := []string{"1 Patient/a", "2", "3 Patient/b"}; !slices.Equal(events, want) {
-		t.Errorf("%v, want %v", events, want)
+	w.until("the next event", func() bool { return len(events()) >= 3 })
+	if want := []string{"1 Patient/a", "2", "3 Patient/b"}; !slices.Equal(events(), want) {
+		t.Errorf("%v, want %v", events(), want)
 	}
 }
 
