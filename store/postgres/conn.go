@@ -62,6 +62,36 @@ func (c conn) Query(ctx context.Context, query string, args []any, each func(rel
 	return rows.Err()
 }
 
+// transaction is a connection whose statements all see the same committed state:
+// that of the first, with which the transaction begins.
+type transaction struct {
+	conn
+	begun bool
+}
+
+// Exec is not for a snapshot, which only reads; it is one statement all the same.
+func (s *transaction) Exec(ctx context.Context, query string, args ...any) (n int64, err error) {
+	err = s.Query(ctx, query, args, func(relational.Row) error { n++; return nil })
+	return n, err
+}
+
+// Query implements relational.Conn.
+func (s *transaction) Query(ctx context.Context, query string, args []any, each func(relational.Row) error) error {
+	if s.begun {
+		return s.conn.Query(ctx, query, args, each)
+	}
+	s.begun = true
+	batch := new(pgx.Batch)
+	batch.Queue("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+	return s.after(ctx, batch, []int64{-1}, query, args, each)
+}
+
+func (s *transaction) end(ctx context.Context) {
+	if s.begun {
+		_, _ = s.c.Exec(ctx, "ROLLBACK") // it only read; the pool looks at what is left of the connection
+	}
+}
+
 // tx is the write transaction. Queued statements travel together at Flush.
 type tx struct {
 	conn
@@ -186,16 +216,7 @@ func (t *tx) Flush(ctx context.Context) error {
 	batch, wants := t.batch, t.wants
 	t.batch, t.wants = new(pgx.Batch), nil
 	results := t.c.SendBatch(ctx, batch)
-	var first error
-	for _, want := range wants {
-		tag, err := results.Exec()
-		if err == nil && want >= 0 && tag.RowsAffected() != want {
-			err = relational.ErrStale
-		}
-		if first == nil {
-			first = err
-		}
-	}
+	first := drain(results, wants)
 	if err := results.Close(); first == nil {
 		first = err
 	}
@@ -210,12 +231,57 @@ func (t *tx) Exec(ctx context.Context, query string, args ...any) (int64, error)
 	return t.conn.Exec(ctx, query, args...)
 }
 
-// Query flushes first.
+// Query flushes first; both travel together.
 func (t *tx) Query(ctx context.Context, query string, args []any, each func(relational.Row) error) error {
-	if err := t.Flush(ctx); err != nil {
+	batch, wants := t.batch, t.wants
+	t.batch, t.wants = new(pgx.Batch), nil
+	return t.conn.after(ctx, batch, wants, query, args, each)
+}
+
+// after runs what is queued and then a query, in one round trip.
+func (c conn) after(ctx context.Context, batch *pgx.Batch, wants []int64, query string, args []any, each func(relational.Row) error) error {
+	if len(wants) == 0 {
+		return c.Query(ctx, query, args, each)
+	}
+	batch.Queue(number(query), args...)
+	results := c.c.SendBatch(ctx, batch)
+	first := drain(results, wants)
+	if first == nil {
+		first = readAll(results, each)
+	}
+	if err := results.Close(); first == nil {
+		first = err
+	}
+	return first
+}
+
+func readAll(results pgx.BatchResults, each func(relational.Row) error) error {
+	rows, err := results.Query()
+	if err != nil {
 		return err
 	}
-	return t.conn.Query(ctx, query, args, each)
+	defer rows.Close()
+	for rows.Next() {
+		if err := each(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// drain reads the results of statements; the first failure, or a statement that
+// touched another number of rows than it must.
+func drain(results pgx.BatchResults, wants []int64) (first error) {
+	for _, want := range wants {
+		tag, err := results.Exec()
+		if err == nil && want >= 0 && tag.RowsAffected() != want {
+			err = relational.ErrStale
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	return first
 }
 
 // Commit implements relational.Tx.

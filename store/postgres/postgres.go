@@ -274,12 +274,9 @@ func (d *database) Read(ctx context.Context, snapshot bool, read func(relational
 		if !snapshot {
 			return read(c)
 		}
-		tx, err := pc.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
-		if err != nil {
-			return err
-		}
-		defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // only read
-		return read(c)
+		s := &transaction{conn: c}
+		defer s.end(context.WithoutCancel(ctx))
+		return read(s)
 	})
 }
 
@@ -292,10 +289,9 @@ func (d *database) Begin(ctx context.Context) (relational.Tx, error) {
 		}
 		d.writer = c
 	}
-	if _, err := d.writer.Exec(ctx, "BEGIN"); err != nil {
-		return nil, err
-	}
-	return &tx{conn: conn{d.writer}, open: true, batch: new(pgx.Batch)}, nil
+	t := &tx{conn: conn{d.writer}, open: true, batch: new(pgx.Batch)}
+	t.Queue(-1, "BEGIN") // it travels with the first statement
+	return t, nil
 }
 
 // Close implements relational.Database.

@@ -159,7 +159,7 @@ func (s *Store) try(ctx context.Context, jobs []*job) (ran, rest []*job, err err
 	if b.head, err = readHead(ctx, tx, s.d.Lock); err != nil {
 		return jobs, nil, err
 	}
-	if s.d.Shared {
+	if s.d.Shared && b.head.word > s.words.newest() {
 		if err := s.words.load(ctx, tx); err != nil {
 			return jobs, nil, err
 		}

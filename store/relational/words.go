@@ -62,6 +62,13 @@ func (w *words) load(ctx context.Context, c Conn) error {
 	return err
 }
 
+// newest is the highest number that is known.
+func (w *words) newest() int64 {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	return w.top
+}
+
 func (w *words) add(fresh map[word]int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
