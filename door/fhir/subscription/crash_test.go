@@ -45,6 +45,8 @@ func TestCrashChild(t *testing.T) {
 
 // Killed at any instant, again and again, the process that writes, numbers and
 // delivers loses no event, gives no number twice and leaves none out.
+//
+// Proves C1.31 as far as records go: interfaces that tell others what happened.
 func TestKilled(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts and kills processes")
