@@ -90,6 +90,13 @@ func TestKilled(t *testing.T) {
 		if err := cmd.Process.Kill(); err != nil {
 			t.Fatal(err)
 		}
+		// The child went on until the signal reached it: what it acknowledged
+		// meanwhile waits in the pipe, and counts.
+		for lines.Scan() {
+			if n, err := strconv.Atoi(strings.TrimPrefix(lines.Text(), "acknowledged ")); err == nil {
+				acknowledged = n
+			}
+		}
 		_ = cmd.Wait() // it was killed
 	}
 	w := open(t, options{dir: dir, hooks: here, system: true, fails: 1000})
