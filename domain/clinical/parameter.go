@@ -35,12 +35,14 @@ const maxParameters = 500
 // ownParameter is one active SearchParameter, read.
 type ownParameter struct {
 	id      string
-	version int64 // of the resource
+	version int64  // of the resource
+	url     string // its canonical name
 	code    string
 	typ     string
 	expr    string
 	bases   []string
 	targets []string
+	parts   []table.Part // of a composite
 }
 
 // parameters keeps the search parameters of a hospital's own in effect: in the
@@ -178,7 +180,8 @@ func (p *parameters) check(doc map[string]any) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, base := range own.bases {
-		if id := p.taken[base][own.code]; id != "" && id != doc["id"] {
+		// A new version of what defines it already bears the same URL.
+		if id := p.taken[base][own.code]; id != "" && p.active[id].url != own.url {
 			return badDefinition("code", base+" 的参数 "+own.code+" 已由 SearchParameter/"+id+" 定义。", "The parameter "+own.code+" of "+base+" is defined by SearchParameter/"+id+" already.")
 		}
 	}
@@ -193,13 +196,13 @@ func badDefinition(element, zh, en string) error {
 }
 
 // ownTypes are the types a parameter of one's own may have.
-var ownTypes = []string{"number", "date", "string", "token", "reference", "quantity", "uri"}
+var ownTypes = []string{"number", "date", "string", "token", "reference", "quantity", "uri", "composite"}
 
 // readParameter reads an active SearchParameter and compiles it; nil where it is
 // one of R4's own, which are there anyway. Invalid, with the element, where it
 // cannot come into effect.
 func readParameter(x *extractor, doc map[string]any) (*ownParameter, error) {
-	p := &ownParameter{code: str(doc, "code"), typ: str(doc, "type"), expr: str(doc, "expression"), targets: texts(doc["target"])}
+	p := &ownParameter{url: str(doc, "url"), code: str(doc, "code"), typ: str(doc, "type"), expr: str(doc, "expression"), targets: texts(doc["target"])}
 	core := strings.HasPrefix(str(doc, "url"), coreParameters)
 	for _, base := range texts(doc["base"]) {
 		if !IsResourceType(base) {
@@ -224,6 +227,11 @@ func readParameter(x *extractor, doc map[string]any) (*ownParameter, error) {
 	case p.expr == "":
 		return nil, badDefinition("expression", "查询参数需要 FHIRPath 表达式。", "A search parameter needs a FHIRPath expression.")
 	}
+	if p.typ == string(kind.CompositeParam) {
+		if err := p.readParts(x, doc); err != nil {
+			return nil, err
+		}
+	}
 	for _, base := range p.bases {
 		if err := p.compiles(x, base); err != nil {
 			zh, en := err.Error(), err.Error()
@@ -236,15 +244,45 @@ func readParameter(x *extractor, doc map[string]any) (*ownParameter, error) {
 	return p, nil
 }
 
+// readParts reads the components of a composite. Each is a parameter that R4
+// defines for all of its bases, and an expression below the composite's own.
+func (p *ownParameter) readParts(x *extractor, doc map[string]any) error {
+	list, _ := doc["component"].([]any)
+	for _, item := range list {
+		c, _ := item.(map[string]any)
+		url := str(c, "definition")
+		// R4 names them Type-code, or by what several types share: clinical-code.
+		name, core := strings.CutPrefix(url, coreParameters)
+		_, code, _ := strings.Cut(name, "-")
+		for _, base := range p.bases {
+			def := x.def.param(base, code)
+			if !core || def == nil || def.Type == string(kind.CompositeParam) || !searchable(def) {
+				return badDefinition("component.definition", "组合参数的各部分应是 "+base+" 的标准参数，例如 "+coreParameters+"clinical-code；"+url+" 不是。", "The components of a composite are parameters that the standard defines for "+base+", such as "+coreParameters+"clinical-code; "+url+" is none.")
+			}
+		}
+		p.parts = append(p.parts, table.Part{Code: code, Expr: str(c, "expression")})
+	}
+	if len(p.parts) < 2 {
+		return badDefinition("component", "组合参数至少有两个部分。", "A composite has two components at the least.")
+	}
+	return nil
+}
+
 // compiles tells whether the expression can be read over a type, names only
 // elements that are there, and looks at something.
 func (p *ownParameter) compiles(x *extractor, base string) error {
-	e, err := fhirpath.Compile(p.expr)
-	if err != nil {
-		return err
+	sources := []string{p.expr}
+	for _, part := range p.parts {
+		sources = append(sources, "("+p.expr+").select("+part.Expr+")")
 	}
-	if err := e.Check(FHIRPathModel(), base); err != nil {
-		return err
+	for _, src := range sources {
+		e, err := fhirpath.Compile(src)
+		if err != nil {
+			return err
+		}
+		if err := e.Check(FHIRPathModel(), base); err != nil {
+			return err
+		}
 	}
 	l, err := newLayout(x.def, x.def.byName[base], []*ownParameter{p})
 	if err != nil {
@@ -269,7 +307,7 @@ func isParameterCode(s string) bool {
 
 // definition is the parameter as the table has those of R4.
 func (p *ownParameter) definition() *table.Param {
-	return &table.Param{Code: p.code, Type: p.typ, Bases: p.bases, Expr: p.expr}
+	return &table.Param{Code: p.code, Type: p.typ, Bases: p.bases, Expr: p.expr, Parts: p.parts}
 }
 
 // extend puts parameters beside those of R4 and gives their declarations.

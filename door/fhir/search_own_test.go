@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -159,7 +160,8 @@ func TestOwnSearchParameterRefused(t *testing.T) {
 	for _, c := range []struct{ code, typ, expr, say string }{
 		{"gender", "token", "Patient.gender", "choose another code"},
 		{"-x", "token", "Patient.gender", "begins with a letter"},
-		{"x", "composite", "Patient", "one of the types"},
+		{"x", "special", "Patient", "one of the types"},
+		{"x", "composite", "Patient", "two components"},
 		{"x", "token", "Patient.gendre", "gendre"},
 		{"x", "token", "Patient.gender.", "does not fit"},
 		{"x", "token", "Observation.code", "Patient"},
@@ -171,6 +173,42 @@ func TestOwnSearchParameterRefused(t *testing.T) {
 	put("one", "x", "token", "Patient.gender").want(t, http.StatusCreated)
 	if a := put("two", "x", "token", "Patient.gender"); a.status/100 != 4 || !strings.Contains(string(a.raw), "SearchParameter/one") {
 		t.Errorf("two of one name: %d %s", a.status, a.raw)
+	}
+}
+
+// A composite of one's own ties its parts in one element, and a new version of
+// it may be saved under the same name.
+func TestOwnCompositeParameter(t *testing.T) {
+	h := openHouse(t, filepath.Join(t.TempDir(), "a.db"), true)
+	defer h.close()
+	for i, c := range []struct{ body, status string }{{"arm", "final"}, {"leg", "final"}, {"arm", "preliminary"}} {
+		h.ask("PUT", fmt.Sprintf("/fhir/Observation/o%d", i), fmt.Sprintf(`{"resourceType":"Observation","id":"o%d","status":%q,"code":{"coding":[{"system":"http://c","code":"x"},{"system":"http://c","code":%q}]},"component":[{"code":{"text":"a"}}]}`, i, c.status, c.body)).want(t, http.StatusCreated)
+	}
+	const composite = `{"resourceType":"SearchParameter","id":"cs","url":"http://h/cs","name":"cs","status":"active","description":"d","code":"code-status","base":["Observation"],"type":"composite","expression":%q,"component":[{"definition":%q,"expression":"code"},{"definition":"http://hl7.org/fhir/SearchParameter/Observation-status","expression":%q}]}`
+	put := func(expr, definition, second string) answer {
+		return h.ask("PUT", "/fhir/SearchParameter/cs", fmt.Sprintf(composite, expr, definition, second), "Accept-Language", "en")
+	}
+	const code = "http://hl7.org/fhir/SearchParameter/clinical-code"
+	for _, c := range []struct{ expr, definition, second, say string }{
+		{"Observation", "http://h/unknown", "status", "http://h/unknown is none"},
+		{"Observation", "http://hl7.org/fhir/SearchParameter/Patient-gender", "status", "is none"},
+		{"Observation", code, "stratus", "stratus"},
+		{"Observation.", code, "status", "does not fit"},
+	} {
+		if a := put(c.expr, c.definition, c.second); a.status/100 != 4 || !strings.Contains(string(a.raw), c.say) {
+			t.Errorf("%+v: %d %s", c, a.status, a.raw)
+		}
+	}
+	put("Observation", code, "status").want(t, http.StatusCreated)
+	put("Observation", code, "status").want(t, http.StatusOK)
+	h.until(200, "/fhir/Observation?code-status=x$final")
+	for query, want := range map[string]string{"http://c|arm$final": "o0", "leg$final": "o1", "leg$preliminary": "", "x$final": "o0 o1", "arm$final,arm$preliminary": "o0 o2"} {
+		if got := strings.Join(h.ask("GET", "/fhir/Observation?_sort=_id&code-status="+url.QueryEscape(query), nil).want(t, 200).ids(), " "); got != want {
+			t.Errorf("%s: %q, want %q", query, got, want)
+		}
+	}
+	if a := h.ask("GET", "/fhir/Observation?code-status=arm", nil); a.status != 400 {
+		t.Errorf("one part alone: %d %s", a.status, a.raw)
 	}
 }
 
