@@ -236,7 +236,7 @@ func newStep(i int, e *clinical.Entry, base string) (*step, error) {
 		if id != "" || query != "" {
 			return nil, bad(".request.url", "POST 的地址只写资源类型。", "The address of a POST is the resource type alone.")
 		}
-		s.query = strings.TrimPrefix(e.Request.IfNoneExist, "?")
+		s.query = noneExist(s.typ, e.Request.IfNoneExist)
 	case http.MethodPut:
 		if (id == "") == (query == "") {
 			return nil, bad(".request.url", "PUT 的地址应为 类型/编号 或 类型?条件。", "The address of a PUT is Type/id or Type?criteria.")

@@ -168,7 +168,9 @@ func (d *Door) changed(t *kernel.Txn, steps []*step, base string) (bool, error) 
 		if err != nil {
 			return false, err
 		}
-		q.Limit = max(q.Limit, s.many)
+		if s.many > 0 {
+			q.Limit = s.many
+		}
 		page, err := t.Search(q)
 		if err != nil {
 			return false, err
@@ -467,7 +469,9 @@ func (l *linker) search(typ, query string, many int) ([]record.Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	q.Limit = max(q.Limit, many)
+	if many > 0 {
+		q.Limit = many
+	}
 	// Finding is not reading: what is found stands in the audit of the write.
 	page, err := l.d.k.Search(audit.WithTrail(l.ctx, nil), l.p, q)
 	if err != nil {

@@ -131,7 +131,7 @@ func (d *Door) create(w http.ResponseWriter, r *http.Request, p *identity.Princi
 	if err != nil {
 		return err
 	}
-	s := &step{method: http.MethodPost, typ: typ, ifMatch: kernel.AnyVersion, raw: raw, query: r.Header.Get("If-None-Exist")}
+	s := &step{method: http.MethodPost, typ: typ, ifMatch: kernel.AnyVersion, raw: raw, query: noneExist(typ, r.Header.Get("If-None-Exist"))}
 	c := commitment{base: d.baseURL(r)}
 	if err := d.withProvenance(r, p, s, &c); err != nil {
 		return err
@@ -140,6 +140,12 @@ func (d *Door) create(w http.ResponseWriter, r *http.Request, p *identity.Princi
 		return err
 	}
 	return d.written(w, r, s)
+}
+
+// noneExist is the criteria of If-None-Exist, "identifier=…" (R4 §3.1.0.8.1).
+// Clients also send them behind a question mark, or behind the type and one.
+func noneExist(typ, criteria string) string {
+	return strings.TrimPrefix(strings.TrimPrefix(criteria, typ+"?"), "?")
 }
 
 // update answers PUT /fhir/Type/id, which creates what is not there, and

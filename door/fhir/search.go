@@ -32,7 +32,7 @@ func (d *Door) searchRoutes() []gate.Route {
 		return gate.Route{Method: method, Pattern: Prefix + pattern, Permission: p, Action: "search", Handle: h, Problem: d.problem}
 	}
 	read := gate.CanNamed("type", "read")
-	return []gate.Route{
+	routes := []gate.Route{
 		route(http.MethodGet, "/{type}", read, d.searchType),
 		route(http.MethodPost, "/{type}/_search", read, d.searchType),
 		route(http.MethodGet, "", gate.SignedIn, d.searchAll),
@@ -40,7 +40,16 @@ func (d *Door) searchRoutes() []gate.Route {
 		route(http.MethodPost, "/_search", gate.SignedIn, d.searchAll),
 		route(http.MethodGet, "/{compartment}/{id}/{type}", read, d.searchCompartment),
 		route(http.MethodGet, "/{compartment}/{id}/*", gate.SignedIn, d.searchCompartment),
+		route(http.MethodPost, "/{compartment}/{id}/_search", gate.SignedIn, d.searchCompartment),
+		// Written with a wildcard at the end, since /Type/id/_history/version is beside it.
+		route(http.MethodPost, "/{compartment}/{id}/{type}/{search}", read, d.searchCompartment),
 	}
+	for _, m := range methods {
+		if m != http.MethodPost {
+			routes = append(routes, route(m, "/{compartment}/{id}/{type}/{search}", gate.SignedIn, d.unknown))
+		}
+	}
+	return routes
 }
 
 // searchType answers GET /fhir/Type and POST /fhir/Type/_search.
@@ -59,9 +68,13 @@ func (d *Door) searchAll(w http.ResponseWriter, r *http.Request, p *identity.Pri
 }
 
 // searchCompartment answers GET /fhir/Patient/1/Observation and
-// GET /fhir/Patient/1/*: what belongs to a compartment (R4 §3.1.1.2).
+// GET /fhir/Patient/1/*, and as POST Patient/1/Observation/_search and
+// Patient/1/_search: what belongs to a compartment (R4 §3.1.1.2).
 func (d *Door) searchCompartment(w http.ResponseWriter, r *http.Request, p *identity.Principal) error {
 	of, id := r.PathValue("compartment"), r.PathValue("id")
+	if last := r.PathValue("search"); last != "" && last != "_search" {
+		return d.unknown(w, r, p)
+	}
 	if !clinical.IsResourceType(of) {
 		return unknownType(of)
 	}
@@ -195,130 +208,6 @@ func (d *Door) searchset(ctx context.Context, p *identity.Principal, s searchReq
 	return b, len(page.Records), err
 }
 
-// searchTypes searches several types, one after another in the order they are
-// named: matches of a type are together. The cursor names the type it stands in.
-func (d *Door) searchTypes(ctx context.Context, p *identity.Principal, parser search.Parser, s searchRequest) (asked, search.Page, error) {
-	none := search.Page{Total: -1}
-	types, raw, err := typesOf(s.raw, s.types)
-	if err != nil {
-		return asked{}, none, err
-	}
-	s.raw = raw
-	if len(types) == 0 {
-		counts, err := d.k.Counts(ctx, p)
-		if err != nil {
-			return asked{}, none, err
-		}
-		for _, t := range clinical.ResourceTypes() {
-			if counts[t] > 0 {
-				types = append(types, t)
-			}
-		}
-		if len(types) == 0 {
-			types = []string{"Patient"} // nothing is found, but what is asked is still read
-		}
-	}
-	asks := make([]asked, len(types))
-	for i, t := range types {
-		if asks[i], err = d.parseSearch(parser, t, s.raw, s.lax); err != nil {
-			return asked{}, none, err
-		}
-		if len(asks[i].query.Sort) > 0 && len(types) > 1 {
-			return asked{}, none, badParameter("_sort", "查询多种类型时不能用 _sort；结果按类型排列。", "A search of several types takes no _sort; its matches stand by type.")
-		}
-		if !s.within.IsZero() {
-			asks[i].query.Where = append(asks[i].query.Where, d.belongs(s.within, t))
-		}
-	}
-	a := asks[0]
-	if len(types) < len(clinical.ResourceTypes()) && len(s.types) == 0 {
-		a.self = append(a.self, pair{"_type", strings.Join(types, ",")})
-	}
-	page := search.Page{Total: -1}
-	at, place, err := typeCursor(types, a.query.After)
-	if err != nil {
-		return asked{}, none, err
-	}
-	limit := a.query.Limit
-	if limit == 0 {
-		limit = 50
-	}
-	for i := range types {
-		q := asks[i].query
-		q.After, q.Limit = "", max(limit-len(page.Records), 1)
-		if i == at {
-			q.After = place
-		}
-		full := i < at || len(page.Records) >= limit || page.Next != "" // nothing more is taken, only counted
-		if full && !q.Total {
-			if i > at && page.Next == "" {
-				page.Next = types[i] + ":"
-			}
-			continue
-		}
-		one, err := s.find(q)
-		if err != nil {
-			return asked{}, none, err
-		}
-		if q.Total {
-			page.Total = max(page.Total, 0) + one.Total
-		}
-		switch {
-		case !full:
-			page.Records = append(page.Records, one.Records...)
-			if one.Next != "" {
-				page.Next = types[i] + ":" + one.Next
-			}
-		case i > at && page.Next == "" && len(one.Records) > 0:
-			page.Next = types[i] + ":"
-		}
-	}
-	return a, page, nil
-}
-
-// typesOf reads _type out of a query string. fixed are the types of the address,
-// which _type may narrow.
-func typesOf(raw string, fixed []string) (types []string, rest string, err error) {
-	types = fixed
-	var kept []string
-	for part := range strings.SplitSeq(raw, "&") {
-		value, ok := strings.CutPrefix(part, "_type=")
-		if !ok {
-			kept = append(kept, part)
-			continue
-		}
-		value, err := url.QueryUnescape(value)
-		if err != nil {
-			return nil, "", badParameter("_type", "查询串的百分号编码有误。", "The query string is not well percent-encoded.")
-		}
-		var named []string
-		for t := range strings.SplitSeq(value, ",") {
-			switch {
-			case !clinical.IsResourceType(t):
-				return nil, "", badParameter("_type", "“"+t+"”不是 FHIR R4 的资源类型。", t+" is not a resource type of FHIR R4.")
-			case len(fixed) > 0 && !slices.Contains(fixed, t):
-				return nil, "", badParameter("_type", "这里没有 "+t+"。", "There are no "+t+" here.")
-			case !slices.Contains(named, t):
-				named = append(named, t)
-			}
-		}
-		types = named
-	}
-	return types, strings.Join(kept, "&"), nil
-}
-
-// typeCursor reads "Type:cursor".
-func typeCursor(types []string, after string) (at int, place string, err error) {
-	if after == "" {
-		return 0, "", nil
-	}
-	typ, place, _ := strings.Cut(after, ":")
-	if at = slices.Index(types, typ); at < 0 {
-		return 0, "", badParameter(cursorParam, "分页位置不属于这个查询；请从第一页重新开始。", "The page cursor is not of this query; start again from the first page.")
-	}
-	return at, place, nil
-}
-
 // appendSearchset writes the answer of a search (R4 §3.1.1.3). The total stands
 // in it where it was asked for, or where the first page is also the last.
 func (d *Door) appendSearchset(b []byte, s searchRequest, a asked, page search.Page, x *inclusion) ([]byte, error) {
@@ -419,28 +308,6 @@ func (w *entryWriter) outcome(code, say string) error {
 	w.next()
 	w.b = append(append(append(w.b, `{"resource":`...), o...), `,"search":{"mode":"outcome"}}`...)
 	return nil
-}
-
-// appendLinks writes self, first and next. There is no previous and no last: a
-// cursor knows only the way on.
-func appendLinks(b []byte, address string, a asked, next string) []byte {
-	query := selfLink(a)
-	b = append(b, `,"link":[`...)
-	here := query
-	if a.query.After != "" {
-		here = selfLink(a)
-		here.Set(cursorParam, a.query.After)
-	}
-	b = appendLink(b, "self", address, here)
-	if a.countOnly {
-		return append(b, ']')
-	}
-	if next != "" {
-		on := selfLink(a)
-		on.Set(cursorParam, next)
-		b = appendLink(append(b, ','), "next", address, on)
-	}
-	return append(appendLink(append(b, ','), "first", address, query), ']')
 }
 
 func appendLink(b []byte, relation, address string, query url.Values) []byte {

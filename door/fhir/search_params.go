@@ -16,10 +16,6 @@ import (
 // with this many, as R4 §3.1.1.4.6 ("Page Count") allows.
 const maxCount = 1000
 
-// cursorParam carries the place of the next page; its value is the store's and
-// opaque.
-const cursorParam = "_after"
-
 // lastUpdated is FHIR's name of the kernel's ParamUpdated.
 const lastUpdated = "_lastUpdated"
 
@@ -31,6 +27,7 @@ type asked struct {
 	self      []pair   // what was understood, for the self link
 	includes  []include
 	part      part
+	trail     []string // places of the pages before
 }
 
 type pair struct{ key, value string }
@@ -107,12 +104,12 @@ func (d *Door) parseSearch(p search.Parser, typ, raw string, lenient bool) (aske
 			}
 			return a, err
 		}
-		if kv.key != cursorParam && kv.key != "_format" && kv.key != "_pretty" {
+		if kv.key != cursorParam && kv.key != trailParam && kv.key != "_format" && kv.key != "_pretty" {
 			a.self = append(a.self, kv)
 		}
 	}
 	if a.countOnly {
-		a.query.Limit, a.query.Total, a.query.Sort, a.query.After = 1, true, nil, ""
+		a.query.Limit, a.query.Total, a.query.Sort, a.query.After, a.trail = 1, true, nil, "", nil
 	}
 	return a, nil
 }
@@ -193,6 +190,9 @@ func (a *asked) control(d *Door, typ string, kv pair) (known bool, err error) {
 		return true, a.sort(d, typ, kv)
 	case cursorParam:
 		a.query.After = kv.value
+		return true, nil
+	case trailParam:
+		a.trail = trailOf(kv.value)
 		return true, nil
 	}
 	return false, nil

@@ -49,7 +49,7 @@ func acceptable(r *http.Request, query url.Values) error {
 			if err != nil {
 				continue
 			}
-			if params["q"] == "0" || !isR4(params["fhirversion"]) {
+			if q, err := strconv.ParseFloat(params["q"], 64); err == nil && q <= 0 || !isR4(params["fhirversion"]) {
 				continue
 			}
 			if media == "*/*" || media == "application/*" || media == "text/*" || slices.Contains(jsonTypes, media) {
@@ -69,14 +69,15 @@ func body(r *http.Request) ([]byte, error) {
 	return bodyBytes(r)
 }
 
-// isJSON tells whether a Content-Type is one of FHIR R4's JSON; an absent one is
-// taken for it.
+// isJSON tells whether a Content-Type is one of FHIR R4's JSON, which is UTF-8
+// (§3.1.0.1.9); an absent one is taken for it.
 func isJSON(contentType string) bool {
 	if contentType == "" {
 		return true
 	}
 	media, params, err := mime.ParseMediaType(contentType)
-	return err == nil && slices.Contains(jsonTypes, media) && isR4(params["fhirversion"])
+	charset := params["charset"]
+	return err == nil && slices.Contains(jsonTypes, media) && isR4(params["fhirversion"]) && (charset == "" || strings.EqualFold(charset, "utf-8"))
 }
 
 // isR4 tells whether the fhirVersion parameter of a media type means R4

@@ -1,0 +1,251 @@
+package fhir_test
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// These tests are what suites of other people ask: a small set of data unlike
+// any generator's, and answers known beforehand.
+
+// put saves resources under the ids they carry.
+func (s *server) put(resources ...string) {
+	s.t.Helper()
+	for _, r := range resources {
+		var typ, id string
+		if _, err := fmt.Sscanf(r, `{"resourceType":%q,"id":%q`, &typ, &id); err != nil {
+			s.t.Fatalf("%s: %v", r, err)
+		}
+		if a := s.ask("PUT", "/fhir/"+typ+"/"+id, r); a.status/100 != 2 {
+			s.t.Fatalf("%s/%s: %d %s", typ, id, a.status, a.raw)
+		}
+	}
+}
+
+// finds asks every query and compares the ids of what matches, in any order.
+func (s *server) finds(answers [][2]string) {
+	s.t.Helper()
+	for _, c := range answers {
+		a := s.ask("GET", "/fhir/"+c[0], nil)
+		got := a.inMode("match")
+		slices.Sort(got)
+		want := strings.Fields(c[1])
+		slices.Sort(want)
+		if a.status != 200 || !slices.Equal(got, want) {
+			s.t.Errorf("%s: %d %v, want %v", c[0], a.status, got, want)
+		}
+	}
+}
+
+// inMode gives the ids of the entries that are in a searchset for a reason.
+func (a answer) inMode(mode string) []string {
+	var out []string
+	list, _ := a.json["entry"].([]any)
+	for i := range list {
+		if a.at("entry", i, "search", "mode") == mode {
+			id, _ := a.at("entry", i, "resource", "id").(string)
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
+// link gives the URL of a relation without the server's address; "" where there
+// is none.
+func (s *server) link(a answer, relation string) string {
+	list, _ := a.json["link"].([]any)
+	for i := range list {
+		if a.at("link", i, "relation") == relation {
+			return strings.TrimPrefix(a.at("link", i, "url").(string), s.url)
+		}
+	}
+	return ""
+}
+
+// Criteria of a conditional create may stand behind a question mark and the
+// type, as some clients send them; of many that come at once, one creates.
+func TestConditionalCreateAsClientsWriteIt(t *testing.T) {
+	s := serve(t)
+	const body = `{"resourceType":"Patient","identifier":[{"system":"urn:x","value":"1"}]}`
+	made := s.ask("POST", "/fhir/Patient", body, "If-None-Exist", "identifier=urn:x|1").want(t, 201)
+	for _, criteria := range []string{"identifier=urn:x|1", "?identifier=urn:x|1", "Patient?identifier=urn:x|1"} {
+		if a := s.ask("POST", "/fhir/Patient", body, "If-None-Exist", criteria).want(t, 200); a.at("id") != made.at("id") {
+			t.Errorf("%s: %v", criteria, a.at("id"))
+		}
+		in := `{"resourceType":"Bundle","type":"transaction","entry":[{"resource":` + body + `,"request":{"method":"POST","url":"Patient","ifNoneExist":"` + criteria + `"}}]}`
+		if a := s.ask("POST", "/fhir", in).want(t, 200); a.at("entry", 0, "response", "status") != "200 OK" {
+			t.Errorf("%s in a transaction: %s", criteria, a.raw)
+		}
+	}
+	if a := s.ask("POST", "/fhir/Patient", body, "If-None-Exist", "Observation?identifier=urn:x|1"); a.status != 400 {
+		t.Errorf("criteria of another type: %d", a.status)
+	}
+	var wg sync.WaitGroup
+	status := make([]int, 12)
+	for i := range status {
+		wg.Go(func() {
+			status[i] = s.ask("POST", "/fhir/Patient", strings.Replace(body, `"1"`, `"race"`, 1), "If-None-Exist", "identifier=urn:x|race").status
+		})
+	}
+	wg.Wait()
+	slices.Sort(status)
+	if status[10] != 200 || status[11] != 201 {
+		t.Errorf("twelve at once: %v", status)
+	}
+}
+
+// _count of a conditional delete is how many may go, and no more.
+func TestConditionalDeleteTakesNoMoreThanItMay(t *testing.T) {
+	s := serve(t)
+	for i := range 5 {
+		s.put(fmt.Sprintf(`{"resourceType":"Basic","id":"b%d","code":{"text":"x"}}`, i))
+	}
+	for _, n := range []int{1, 2} {
+		s.ask("DELETE", fmt.Sprintf("/fhir/Basic?code:text=x&_count=%d", n), nil).want(t, 200)
+	}
+	if a := s.ask("GET", "/fhir/Basic?code:text=x", nil); len(a.ids()) != 2 {
+		t.Errorf("left after 1 and 2 of 5: %v", a.ids())
+	}
+}
+
+// What a client takes and sends: weights of Accept, and JSON in UTF-8 alone.
+func TestMediaTypes(t *testing.T) {
+	s := serve(t)
+	s.put(`{"resourceType":"Patient","id":"p"}`)
+	for accept, want := range map[string]int{
+		"application/fhir+json;q=0.5, application/fhir+xml;q=0.9": 200, "application/fhir+json;q=0.0": 406, "application/fhir+json;q=0, application/json;q=0.000": 406,
+		"text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8": 200, "application/fhir+xml": 406, "application/fhir+json; fhirVersion=3.0": 406,
+	} {
+		if a := s.ask("GET", "/fhir/Patient/p", nil, "Accept", accept); a.status != want {
+			t.Errorf("%s: %d, want %d", accept, a.status, want)
+		}
+	}
+	for sent, want := range map[string]int{"application/fhir+json; charset=UTF-8": 201, "application/json;charset=\"utf-8\"": 201, "application/fhir+json; charset=ISO-8859-1": 415} {
+		if a := s.ask("POST", "/fhir/Patient", `{"resourceType":"Patient"}`, "Content-Type", sent); a.status != want {
+			t.Errorf("%s: %d, want %d", sent, a.status, want)
+		}
+	}
+}
+
+// Pages lead on and back, and always to the first.
+func TestPagesLeadBack(t *testing.T) {
+	s := serve(t)
+	for i := range 7 {
+		s.put(fmt.Sprintf(`{"resourceType":"Basic","id":"b%d","code":{"text":"x"},"created":"202%d"}`, i, i))
+	}
+	pages := []string{"b0 b1 b2", "b3 b4 b5", "b6"}
+	at := func(path string) (answer, string) {
+		a := s.ask("GET", path, nil).want(t, 200)
+		return a, strings.Join(a.ids(), " ")
+	}
+	one, got := at("/fhir/Basic?code:text=x&_sort=created&_count=3&_total=accurate")
+	if got != pages[0] || s.link(one, "previous") != "" || one.at("total") != 7.0 {
+		t.Fatalf("first: %s %s", got, one.raw)
+	}
+	two, got := at(s.link(one, "next"))
+	if got != pages[1] || s.link(two, "first") != s.link(one, "self") {
+		t.Errorf("second: %s %v", got, two.at("link"))
+	}
+	three, got := at(s.link(two, "next"))
+	if got != pages[2] || s.link(three, "next") != "" {
+		t.Errorf("third: %s %v", got, three.at("link"))
+	}
+	back, got := at(s.link(three, "previous"))
+	if got != pages[1] || s.link(back, "self") != s.link(two, "self") {
+		t.Errorf("back: %s", got)
+	}
+	first, got := at(s.link(back, "previous"))
+	if got != pages[0] || s.link(first, "previous") != "" || s.link(first, "self") != s.link(one, "self") {
+		t.Errorf("back at the first: %s %v", got, first.at("link"))
+	}
+	// From far behind, eight pages lead back; then only the first is linked.
+	a, _ := at("/fhir/Basic?code:text=x&_count=1")
+	for s.link(a, "next") != "" {
+		a, _ = at(s.link(a, "next"))
+	}
+	steps := 0
+	for s.link(a, "previous") != "" {
+		a, _ = at(s.link(a, "previous"))
+		steps++
+	}
+	if steps != 6 {
+		t.Errorf("%d pages back of 7", steps)
+	}
+}
+
+// Several types come in one order, page by page, each once.
+func TestSortOverSeveralTypes(t *testing.T) {
+	s := serve(t)
+	s.put(`{"resourceType":"Patient","id":"p"}`)
+	var want []string
+	for i := range 9 {
+		typ, element := "Observation", `"effectiveDateTime"`
+		if i%3 == 1 {
+			typ, element = "Procedure", `"performedDateTime"`
+		}
+		id := fmt.Sprintf("r%d", i)
+		s.put(fmt.Sprintf(`{"resourceType":%q,"id":%q,"status":"%s","code":{"text":"x"},"subject":{"reference":"Patient/p"},%s:"202%d-03"}`, typ, id, map[string]string{"Observation": "final", "Procedure": "completed"}[typ], element, i))
+		want = append(want, id)
+	}
+	s.put(`{"resourceType":"Observation","id":"undated","status":"final","code":{"text":"x"},"subject":{"reference":"Patient/p"}}`)
+	walk := func(path string) (got []string) {
+		for pages := 0; path != "" && pages < 20; pages++ {
+			a := s.ask("GET", path, nil).want(t, 200)
+			got = append(got, a.inMode("match")...)
+			path = s.link(a, "next")
+		}
+		return got
+	}
+	newest := slices.Clone(want)
+	slices.Reverse(newest)
+	for _, count := range []int{1, 2, 3, 4, 50} {
+		for sort, expect := range map[string][]string{"date": append(slices.Clone(want), "undated"), "-date": append(slices.Clone(newest), "undated"), "_id": append(slices.Clone(want), "undated"), "-_lastUpdated": append([]string{"undated"}, newest...)} {
+			path := fmt.Sprintf("/fhir?_type=Observation,Procedure&_sort=%s&_count=%d", sort, count)
+			if got := walk(path); !slices.Equal(got, expect) {
+				t.Errorf("%s: %v, want %v", path, got, expect)
+			}
+		}
+	}
+	if a := s.ask("GET", "/fhir/Patient/p/*?_type=Observation,Procedure&_sort=-date&_count=2&_total=accurate", nil).want(t, 200); a.at("total") != 10.0 || strings.Join(a.ids(), " ") != "r8 r7" {
+		t.Errorf("a compartment: %v %v", a.at("total"), a.ids())
+	}
+	for _, bad := range []string{"_type=Observation,Procedure&_sort=status", "_type=Observation,Patient&_sort=date", "_type=Observation,Procedure&_sort=date&_after=nonsense", "_type=Observation,Procedure&_sort=date&_after=Patient:x"} {
+		if a := s.ask("GET", "/fhir?"+bad, nil); a.status != 400 {
+			t.Errorf("%s: %d", bad, a.status)
+		}
+	}
+}
+
+// A compartment is searched by POST too.
+func TestPostSearchOfCompartment(t *testing.T) {
+	s := serve(t)
+	s.put(`{"resourceType":"Patient","id":"p"}`, `{"resourceType":"Patient","id":"q"}`)
+	for i, of := range []string{"p", "p", "q"} {
+		s.put(fmt.Sprintf(`{"resourceType":"Observation","id":"o%d","status":"final","code":{"coding":[{"code":"c%d"}]},"subject":{"reference":"Patient/%s"}}`, i, i, of))
+	}
+	form := func(path, body string) answer {
+		return s.ask("POST", path, body, "Content-Type", "application/x-www-form-urlencoded")
+	}
+	for _, c := range []struct{ path, body, want string }{
+		{"/fhir/Patient/p/Observation/_search", "", "o0 o1"},
+		{"/fhir/Patient/p/Observation/_search", "code=c1", "o1"},
+		{"/fhir/Patient/p/Observation/_search?code=c2", "", ""},
+		{"/fhir/Patient/p/_search", "_type=Observation,Patient", "o0 o1 p"},
+	} {
+		got := form(c.path, c.body).want(t, 200).ids()
+		slices.Sort(got)
+		if strings.Join(got, " ") != c.want {
+			t.Errorf("%s %s: %v, want %s", c.path, c.body, got, c.want)
+		}
+	}
+	for path, want := range map[string]int{"/fhir/Patient/p/Medication/_search": 404, "/fhir/Patient/p/Observation/nothing": 404, "/fhir/Patient/p/_history/1": 405} {
+		if a := form(path, ""); a.status != want {
+			t.Errorf("POST %s: %d, want %d", path, a.status, want)
+		}
+	}
+	s.ask("GET", "/fhir/Patient/p/_history/1", nil).want(t, http.StatusOK)
+}
