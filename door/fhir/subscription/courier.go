@@ -184,7 +184,13 @@ func (c *courier) next(ctx context.Context, def *definition) ([]event, error) {
 	if len(events) > 0 || last <= c.done {
 		return events, nil
 	}
-	events, _, err := c.events.read(ctx, c.done+1, limit)
+	events, oldest, _, err := c.events.read(ctx, c.done+1, limit)
+	if err == nil && oldest > c.done+1 {
+		c.log.Warn("a subscriber was away for longer than events are kept", "subscription", c.line.id, "missed from", c.done+1, "kept from", oldest)
+		if len(events) == 0 {
+			c.done = oldest - 1
+		}
+	}
 	return events, err
 }
 

@@ -21,6 +21,8 @@ type hub struct {
 	mu        sync.Mutex
 	listeners map[string]map[*listener]struct{} // by id of the subscription
 	closed    chan struct{}                     // closed when the hub ends
+
+	parts map[string]string // of run alone: the subscription of each part of a log that was met
 }
 
 // listener collects the ids of subscriptions that something happened to.
@@ -49,11 +51,14 @@ func (l *listener) tell(id string) {
 	}
 }
 
+// maxPartsKnown bounds what the hub remembers of parts; one costs a read.
+const maxPartsKnown = 10_000
+
 // hubRetry is how long the hub rests before it takes up a feed that broke off.
 const hubRetry = time.Second
 
 func newHub(k *kernel.Kernel, log *slog.Logger) *hub {
-	return &hub{kernel: k, log: log, listeners: map[string]map[*listener]struct{}{}, closed: make(chan struct{})}
+	return &hub{kernel: k, log: log, listeners: map[string]map[*listener]struct{}{}, closed: make(chan struct{}), parts: map[string]string{}}
 }
 
 func (h *hub) run(ctx context.Context) {
@@ -63,8 +68,11 @@ func (h *hub) run(ctx context.Context) {
 		if err == nil {
 			h.tellAll() // what was written while nobody read
 			err = h.kernel.Follow(ctx, identity.Root(), from, func(e record.Entry) error {
-				if e.Kind == LogKind || e.Kind == Kind {
+				switch e.Kind {
+				case Kind:
 					h.tell(e.ID)
+				case PartKind:
+					return h.tellOf(ctx, e.ID)
 				}
 				return nil
 			}, nil)
@@ -79,6 +87,33 @@ func (h *hub) run(ctx context.Context) {
 		}
 		stop()
 	}
+}
+
+// tellOf tells of the subscription that a part of a log belongs to.
+func (h *hub) tellOf(ctx context.Context, part string) error {
+	h.mu.Lock()
+	nobody := len(h.listeners) == 0
+	h.mu.Unlock()
+	if nobody {
+		return nil
+	}
+	id, known := h.parts[part]
+	if !known {
+		r, ok, err := eventLog{kernel: h.kernel}.get(ctx, partKey(part))
+		if err != nil || !ok {
+			return err
+		}
+		p, err := readPage(&r)
+		if err != nil {
+			return err
+		}
+		if len(h.parts) >= maxPartsKnown {
+			clear(h.parts)
+		}
+		id, h.parts[part] = p.Of, p.Of
+	}
+	h.tell(id)
+	return nil
 }
 
 func (h *hub) tell(id string) {

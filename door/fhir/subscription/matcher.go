@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/google/uuid"
+
 	"zhiwei/kernel"
 	"zhiwei/kernel/errs"
 	"zhiwei/kernel/identity"
@@ -47,9 +49,11 @@ type line struct {
 	wrong atomic.Pointer[error] // why it cannot be served as it stands; nil: it can
 
 	// Of the matcher alone.
-	log   page // the newest page, as committed
+	log   page // the newest page, as committed, without its events
+	part  part // that the page is in; the zero part: there is none
 	fresh []event
 	dirty bool // a page is to be written even without events
+	off   bool // it was off where the feed has been read to
 	stamp int64
 
 	mu     sync.Mutex
@@ -118,6 +122,9 @@ type matcher struct {
 	stamp int64
 	due   []*line // with something to commit
 
+	logs  sync.Mutex      // held while logs are written
+	given map[string]bool // of logs, by id: the part that was written to was given up; under logs
+
 	known   map[string]principal // by id
 	knownAt time.Time
 }
@@ -130,8 +137,16 @@ type principal struct {
 // term follows the feed until ctx ends, the store fails or another process has
 // taken over.
 func (m *Module) term(ctx context.Context) error {
-	x := &matcher{Module: m, lines: map[string]*line{}, known: map[string]principal{}}
+	x := &matcher{Module: m, lines: map[string]*line{}, given: map[string]bool{}, known: map[string]principal{}}
+	sweeping, stop := context.WithCancel(ctx)
+	swept := make(chan struct{})
+	go func() {
+		defer close(swept)
+		x.sweep(sweeping)
+	}()
 	defer func() {
+		stop()
+		<-swept
 		for _, l := range x.lines {
 			l.end()
 		}
@@ -182,24 +197,18 @@ func (x *matcher) load(ctx context.Context) (record.Position, error) {
 		cut, from.Seq = true, head.Seq
 	}
 	x.seq, x.saved, x.at = from.Seq, cur.Seq, x.clock.Now()
-	logs := map[string]page{}
-	err = x.all(ctx, LogKind, func(r *record.Record) error {
-		p, err := readPage(r)
-		logs[r.ID] = p
-		return err
-	})
-	if err != nil {
-		return from, err
-	}
 	some := false
 	err = x.all(ctx, Kind, func(r *record.Record) error {
 		some = true
-		p, there := logs[r.ID]
+		s, there, err := eventLog{x.kernel, r.ID}.state(ctx)
+		if err != nil {
+			return err
+		}
 		if !there && resumed && !cut {
 			return nil // its first entry is still to come in the feed
 		}
 		delivered := cursors[hookCursor(r.ID)].Seq
-		l := x.begin(ctx, r, p, delivered, delivered)
+		l := x.begin(ctx, r, s, delivered, delivered)
 		if !there {
 			x.moveTo(l, from.Seq)
 		}
@@ -240,10 +249,12 @@ func (x *matcher) all(ctx context.Context, kindName string, f func(*record.Recor
 
 // begin makes a line and its courier. delivered is the position in the feed up to
 // which the courier has delivered, saved what of that is durable.
-func (x *matcher) begin(ctx context.Context, r *record.Record, p page, delivered, saved int64) *line {
-	l := &line{id: r.ID, log: p, last: p.Last, wake: make(chan struct{}, 1)}
+func (x *matcher) begin(ctx context.Context, r *record.Record, s state, delivered, saved int64) *line {
+	s.page.Events = nil
+	l := &line{id: r.ID, log: s.page, part: s.newest(), last: s.page.Last, wake: make(chan struct{}, 1)}
 	def, err := x.define(r)
 	l.def.Store(def)
+	l.off = def.status == off
 	l.fail(err)
 	x.lines[r.ID], x.table = l, nil
 	going, cancel := context.WithCancel(ctx)
@@ -264,7 +275,7 @@ func (x *matcher) begin(ctx context.Context, r *record.Record, p page, delivered
 func (x *matcher) see(ctx context.Context, e *record.Entry) error {
 	x.seq = e.Seq
 	switch e.Kind {
-	case LogKind:
+	case LogKind, PartKind:
 		return nil
 	case Kind:
 		if err := x.changed(ctx, e); err != nil {
@@ -304,38 +315,53 @@ func (x *matcher) aboutSubscriptions() bool {
 	return false
 }
 
-// changed takes up a Subscription that was written.
+// changed takes up one version of a Subscription, which need not be its newest:
+// where the matcher is behind, what was written between two versions is held
+// against the one that stood then.
 func (x *matcher) changed(ctx context.Context, e *record.Entry) error {
-	r, err := x.kernel.Store().Get(ctx, x.kernel.View(x.self), e.Key)
-	if errs.Is(err, errs.NotFound) {
-		return nil // purged
+	l := x.lines[e.ID]
+	if l != nil && e.Seq <= l.log.Through {
+		return nil // dealt with in an earlier term
+	}
+	if e.Op == record.Delete {
+		if l == nil {
+			return nil
+		}
+		if err := x.flush(ctx); err != nil { // its events: made again, it is another line
+			return err
+		}
+		l.end()
+		delete(x.lines, e.ID)
+		x.table = nil
+		return x.kernel.Store().DropCursor(ctx, hookCursor(e.ID))
+	}
+	view := x.kernel.View(x.self)
+	r, err := x.kernel.Store().Version(ctx, view, e.Key, e.Version)
+	if errs.Is(err, errs.NotFound) { // its history was purged
+		r, err = x.kernel.Store().Get(ctx, view, e.Key)
+	}
+	if errs.Is(err, errs.NotFound) || err == nil && r.Deleted {
+		return nil // gone since: so says a later entry
 	}
 	if err != nil {
 		return err
 	}
-	l := x.lines[e.ID]
-	if r.Deleted {
-		if l != nil {
-			l.end()
-			delete(x.lines, e.ID)
-			x.table = nil
-			return x.kernel.Store().DropCursor(ctx, hookCursor(e.ID))
-		}
-		return nil
-	}
 	if l == nil {
-		p, _, err := eventLog{x.kernel, e.ID}.newest(ctx)
+		s, _, err := eventLog{x.kernel, e.ID}.state(ctx)
 		if err != nil {
 			return err
 		}
-		l = x.begin(ctx, &r, p, e.Seq, 0)
+		l = x.begin(ctx, &r, s, e.Seq, 0)
 		x.moveTo(l, e.Seq)
 		return nil
 	}
-	was := l.def.Load()
 	def, err := x.define(&r)
-	if was.status == off && def.status != off { // what was written while it was off is not told
+	if l.off && def.status != off { // what was written while it was off is not told
 		x.moveTo(l, e.Seq)
+	}
+	l.off = def.status == off
+	if def.version < l.def.Load().version {
+		return nil // taken up at the start, which reads the newest
 	}
 	l.def.Store(def)
 	l.fail(err)
@@ -375,7 +401,7 @@ func (x *matcher) match(ctx context.Context, e *record.Entry) error {
 	}
 	x.stamp++
 	for l := range x.table.candidates(e.Kind, &now.Index) {
-		if l.stamp == x.stamp || e.Seq <= l.log.Through {
+		if l.stamp == x.stamp || l.off || e.Seq <= l.log.Through {
 			continue
 		}
 		l.stamp = x.stamp
@@ -451,12 +477,9 @@ func (d *definition) behind() []string {
 
 // settle commits what was numbered, tells the couriers, and moves the cursor.
 func (x *matcher) settle(ctx context.Context) error {
-	for part := range slices.Chunk(x.due, atOnce) {
-		if err := x.commit(ctx, part); err != nil {
-			return err
-		}
+	if err := x.flush(ctx); err != nil {
+		return err
 	}
-	x.due = x.due[:0]
 	x.done = x.seq
 	if now := x.clock.Now(); x.done > x.saved && now.Sub(x.at) >= saveEvery {
 		if err := x.kernel.Store().SetCursor(ctx, cursorName, x.done); err != nil {
@@ -467,32 +490,97 @@ func (x *matcher) settle(ctx context.Context) error {
 	return nil
 }
 
-// commit writes one page for each line in one transaction. Another owner that
-// has written meanwhile makes it fail: each page names the version it follows.
-func (x *matcher) commit(ctx context.Context, lines []*line) error {
-	changes := make([]kernel.Change, len(lines))
-	pages := make([]page, len(lines))
-	for i, l := range lines {
-		p := page{Last: l.log.Last + int64(len(l.fresh)), Through: l.log.Through, Events: l.fresh, version: l.log.version}
-		if n := len(l.fresh); n > 0 {
-			p.Through = max(p.Through, l.fresh[n-1].Seq)
-		}
-		var err error
-		if changes[i], err = p.change(l.id); err != nil {
+// flush commits what was numbered and tells the couriers.
+func (x *matcher) flush(ctx context.Context) error {
+	for part := range slices.Chunk(x.due, atOnce) {
+		if err := x.commit(ctx, part); err != nil {
 			return err
 		}
-		pages[i] = p
+	}
+	x.due = x.due[:0]
+	return nil
+}
+
+// commit writes one page for each line in one transaction. Another owner that
+// has written meanwhile makes it fail: each page names the version it follows,
+// and where a new part begins the old one is closed by a page too.
+func (x *matcher) commit(ctx context.Context, lines []*line) error {
+	x.logs.Lock()
+	defer x.logs.Unlock()
+	var changes []kernel.Change
+	pages, parts, at := make([]page, len(lines)), make([]part, len(lines)), make([]int, len(lines))
+	for i, l := range lines {
+		var err error
+		if pages[i], parts[i], err = x.append(ctx, l, &changes); err != nil {
+			return err
+		}
+		at[i] = len(changes) - 1
 	}
 	written, err := x.kernel.Bulk(ctx, x.self, changes...)
 	if err != nil {
 		return err
 	}
 	for i, l := range lines {
-		pages[i].version = written[i].Version
 		events := l.fresh
-		l.log, l.fresh, l.dirty = pages[i], nil, false
-		l.log.Events = nil // they are with the courier and in the store
+		r := &written[at[i]]
+		pages[i].version, pages[i].written, pages[i].Events = r.Version, r.UpdatedAt, nil // the events are with the courier and in the store
+		l.log, l.part, l.fresh, l.dirty = pages[i], parts[i], nil, false
+		delete(x.given, l.id)
 		l.publish(events, l.log.Last)
 	}
 	return nil
+}
+
+// append adds the changes that write what is fresh of a line, the one that says
+// how far it is as the last, and gives its newest page and part.
+func (x *matcher) append(ctx context.Context, l *line, changes *[]kernel.Change) (page, part, error) {
+	add := func(key record.Key, after int64, v any) error {
+		c, err := replace(key, after, v)
+		*changes = append(*changes, c)
+		return err
+	}
+	p := page{Of: l.id, Last: l.log.Last + int64(len(l.fresh)), Through: l.log.Through, Events: l.fresh}
+	if n := len(l.fresh); n > 0 {
+		p.Through = max(p.Through, l.fresh[n-1].Seq)
+	}
+	open := l.part.ID != "" && !x.given[l.id]
+	if open && (len(l.fresh) == 0 || !x.full(l)) {
+		return p, l.part, add(partKey(l.part.ID), l.log.version, &p)
+	}
+	if open {
+		if err := add(partKey(l.part.ID), l.log.version, &page{Of: l.id, Last: l.log.Last, Through: l.log.Through}); err != nil {
+			return p, part{}, err
+		}
+	}
+	h, err := x.head(ctx, l.id)
+	if err != nil {
+		return p, part{}, err
+	}
+	if len(l.fresh) == 0 {
+		h.Last, h.Through = p.Last, p.Through
+		return p, part{}, add(logKey(l.id), h.version, &h)
+	}
+	begun := part{ID: uuid.NewString(), First: l.log.Last + 1, After: l.log.Through, Began: x.clock.Now().UTC()}
+	if n := len(h.Parts); n > 0 {
+		h.Parts[n-1].Until = l.log.written
+	}
+	h.Last, h.Through, h.Parts = l.log.Last, l.log.Through, append(h.Parts, begun)
+	if err := add(logKey(l.id), h.version, &h); err != nil {
+		return p, part{}, err
+	}
+	return p, begun, add(partKey(begun.ID), 0, &p)
+}
+
+// full tells whether the next events of a line begin a new part.
+func (x *matcher) full(l *line) bool {
+	return l.log.Last-l.part.First+1 >= x.keep.part || l.log.version >= x.keep.part || x.clock.Now().Sub(l.part.Began) >= x.keep.age/partsOfKept
+}
+
+// head reads the record of a log; the zero head where there is none.
+func (x *matcher) head(ctx context.Context, id string) (head, error) {
+	r, ok, err := eventLog{x.kernel, id}.get(ctx, logKey(id))
+	if err != nil || !ok {
+		return head{}, err
+	}
+	return readHead(&r)
 }

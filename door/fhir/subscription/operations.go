@@ -68,8 +68,8 @@ type Range struct {
 
 // Events answers $events: a notification Bundle of type query-event with the
 // events of a range, at most 500, as far as those behind the subscription and p
-// may see them now. NotFound as a read of the Subscription, Invalid where the
-// content is none.
+// may see them now. NotFound as a read of the Subscription, and where the range
+// begins before what is kept; Invalid where the content is none.
 // Source: Subscriptions R5 Backport 1.1.0, OperationDefinition
 // backport-subscription-events.
 func (m *Module) Events(ctx context.Context, p *identity.Principal, base, id string, r Range) ([]byte, error) {
@@ -98,17 +98,16 @@ func (m *Module) Events(ctx context.Context, p *identity.Principal, base, id str
 	if r.Until > 0 {
 		limit = int(min(int64(limit), max(r.Until-from+1, 0)))
 	}
-	events, last, err := eventLog{m.kernel, id}.read(ctx, from, limit)
-	if errs.Is(err, errs.NotFound) {
-		return nil, errs.E(errs.NotFound, "events", id, "这些事件已被清除，无法重放；请重新读取资源。", "These events were purged and cannot be replayed; read the resources anew.")
-	}
+	events, oldest, last, err := eventLog{m.kernel, id}.read(ctx, from, limit)
 	if err != nil {
 		return nil, err
 	}
-	if last == 0 {
-		if last, err = m.lastOf(ctx, id); err != nil {
-			return nil, err
-		}
+	if r.Since > 0 && r.Since < oldest || r.Until > 0 && r.Until < oldest {
+		return nil, notKept(id, oldest, last)
+	}
+	// Who named no number is given what there is: its first number tells what is not.
+	if r.Until > 0 {
+		events = slices.DeleteFunc(events, func(e event) bool { return e.N > r.Until })
 	}
 	told, err := m.disclose(ctx, def, p, how, events)
 	if err != nil {
@@ -193,6 +192,19 @@ func (m *Module) named(ctx context.Context, p *identity.Principal, ids []string)
 // lastOf is the number of the newest event of a subscription; 0 where there is
 // none yet.
 func (m *Module) lastOf(ctx context.Context, id string) (int64, error) {
-	p, _, err := eventLog{m.kernel, id}.newest(ctx)
-	return p.Last, err
+	s, _, err := eventLog{m.kernel, id}.state(ctx)
+	return s.page.Last, err
+}
+
+// notKept says that events that were asked for are not kept any more. The Backport
+// says nothing of it; half an answer would pass for a whole one.
+func notKept(id string, oldest, last int64) error {
+	zh, en := "请重新读取所订阅的资源。", "Read the resources anew."
+	if oldest <= last {
+		from := strconv.FormatInt(oldest, 10)
+		zh = "请重新读取所订阅的资源，再从 eventsSinceNumber=" + from + " 开始重放。"
+		en = "Read the resources anew, and replay from eventsSinceNumber=" + from + "."
+	}
+	n := strconv.FormatInt(oldest-1, 10)
+	return errs.E(errs.NotFound, "events", id, "编号 "+n+" 及以前的事件已过保存期，不能重放。"+zh, "The events up to number "+n+" are not kept any more and cannot be replayed. "+en).At("eventsSinceNumber")
 }

@@ -258,7 +258,7 @@ func (s *socket) tell(ctx context.Context, id string) error {
 		limit = maxMaxCount
 	}
 	for def.status == active {
-		events, _, err := eventLog{s.kernel, id}.read(ctx, b.sent+1, limit)
+		events, _, _, err := eventLog{s.kernel, id}.read(ctx, b.sent+1, limit)
 		if err != nil || len(events) == 0 {
 			return err
 		}

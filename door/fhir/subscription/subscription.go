@@ -59,6 +59,16 @@ type Config struct {
 	// Base is the URL of /fhir as receivers know it ("https://his.example.org/fhir").
 	// Empty: references in notifications are relative.
 	Base string `yaml:"base"`
+	// Keep bounds what is kept for replay. A subscriber who was away for longer
+	// sees by the numbers what he missed, and reads the resources anew.
+	Keep Keep `yaml:"keep"`
+}
+
+// Keep says how much of the events of one subscription is kept. What is beyond
+// either bound is given up, by parts of a tenth: so it may be that much more.
+type Keep struct {
+	Events int `yaml:"events"` // 0: 100,000
+	Days   int `yaml:"days"`   // 0: 30
 }
 
 // defaultFailures reach over the restart of a receiver and a short night's work
@@ -74,6 +84,7 @@ type Module struct {
 	protocol Protocol
 
 	config  Config
+	keep    keep
 	kernel  *kernel.Kernel
 	clock   clock.Clock
 	log     *slog.Logger
@@ -104,7 +115,9 @@ func (m *Module) Speak(p Protocol) { m.protocol = p }
 
 // Register declares the log of events.
 func (m *Module) Register(r *app.Registrar) error {
-	r.Kind(logKind())
+	for _, k := range logKinds() {
+		r.Kind(k)
+	}
 	return nil
 }
 
@@ -120,6 +133,9 @@ func (m *Module) Provision(ctx context.Context, h *app.Host) error {
 		return errs.E(errs.Invalid, "config", "subscriptions.failures", "subscriptions.failures 应不小于 1。", "subscriptions.failures is at least 1.")
 	}
 	var err error
+	if m.keep, err = readKeep(m.config.Keep); err != nil {
+		return err
+	}
 	if m.allowed, err = readAllowed(m.config.Hooks); err != nil {
 		return err
 	}

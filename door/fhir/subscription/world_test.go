@@ -57,6 +57,7 @@ type options struct {
 	dir    string // empty: a new one
 	hooks  []string
 	fails  int
+	keep   subscription.Keep
 	system bool // by the machine's clock
 
 	postgres bool // over PostgreSQL, not SQLite
@@ -98,7 +99,7 @@ func open(t testing.TB, o options) *world {
 		t.Fatal(err)
 	}
 	w.host = &app.Host{Kernel: w.kernel, Clock: w.clock, Log: logger, Config: func(_ string, into any) error {
-		*into.(*subscription.Config) = subscription.Config{Hooks: o.hooks, Failures: o.fails}
+		*into.(*subscription.Config) = subscription.Config{Hooks: o.hooks, Failures: o.fails, Keep: o.keep}
 		return nil
 	}}
 	if err := w.people.Provision(ctx, w.host); err != nil {
