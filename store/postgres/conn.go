@@ -2,11 +2,13 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"strings"
 	"sync"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"zhiwei/store/relational"
 )
@@ -83,7 +85,8 @@ func (s *transaction) Query(ctx context.Context, query string, args []any, each 
 	s.begun = true
 	batch := new(pgx.Batch)
 	batch.Queue("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-	return s.after(ctx, batch, []int64{-1}, query, args, each)
+	batch.Queue(number(query), args...)
+	return s.send(ctx, batch, []func(relational.Row) error{nil, each})
 }
 
 func (s *transaction) end(ctx context.Context) {
@@ -97,15 +100,45 @@ type tx struct {
 	conn
 	open  bool
 	batch *pgx.Batch
-	wants []int64
+	asked []func(relational.Row) error // of each statement in batch: takes its rows, nil where none are wanted
 }
 
 var _ relational.Tx = (*tx)(nil)
 
 // Queue implements relational.Tx.
 func (t *tx) Queue(want int64, query string, args ...any) {
-	t.batch.Queue(number(query), args...)
-	t.wants = append(t.wants, want)
+	if want >= 0 {
+		query, args = must(query), append(args, want)
+	}
+	t.queue(number(query), nil, args...)
+}
+
+func (t *tx) queue(query string, each func(relational.Row) error, args ...any) {
+	t.batch.Queue(query, args...)
+	t.asked = append(t.asked, each)
+}
+
+// must makes the server refuse the transaction where a statement does not touch
+// as many rows as its last argument says, so that the commit can travel behind
+// it. The error is a division by zero.
+func must(query string) string {
+	return "WITH x AS (" + query + " RETURNING 1) SELECT 1 / (count(*) = ?)::int FROM x"
+}
+
+// divisionByZero is the error of must: PostgreSQL 15, Appendix A.
+const divisionByZero = "22012"
+
+func stale(err error) error {
+	var e *pgconn.PgError
+	if errors.As(err, &e) && e.Code == divisionByZero {
+		return relational.ErrStale
+	}
+	return err
+}
+
+// Ask implements relational.Tx.
+func (t *tx) Ask(query string, args []any, each func(relational.Row) error) {
+	t.queue(number(query), each, args...)
 }
 
 var inserts = map[*relational.Table]string{}
@@ -129,8 +162,7 @@ func (t *tx) Insert(table *relational.Table, vals []any) {
 	for i, typ := range table.Types {
 		args[i] = arrayOf(typ, vals, i, n)
 	}
-	t.batch.Queue(inserts[table], args...)
-	t.wants = append(t.wants, -1)
+	t.queue(inserts[table], nil, args...)
 }
 
 var deletes = map[*relational.Table]string{}
@@ -144,6 +176,7 @@ func init() {
 		}
 		deletes[t] = "DELETE FROM " + t.Name + " x USING unnest(" + strings.Join(from, ", ") + ") u (" + strings.Join(t.Key(), ", ") +
 			") WHERE " + strings.Join(same, " AND ")
+		deletes[t] = strings.ReplaceAll(must(deletes[t]), "?", "$"+strconv.Itoa(len(from)+1))
 	}
 }
 
@@ -154,8 +187,7 @@ func (t *tx) Delete(table *relational.Table, vals []any) {
 	for i := range n {
 		args[i] = arrayOf(table.Types[i], vals, i, n)
 	}
-	t.batch.Queue(deletes[table], args...)
-	t.wants = append(t.wants, int64(len(vals)/n))
+	t.queue(deletes[table], nil, append(args, int64(len(vals)/n))...)
 }
 
 var updates = map[*relational.Table]string{}
@@ -172,6 +204,7 @@ func init() {
 		from = append(from, "$"+strconv.Itoa(len(t.Columns)+1)+"::bigint[]")
 		updates[t] = "UPDATE " + t.Name + " r SET " + strings.Join(set, ", ") + " FROM unnest(" + strings.Join(from, ", ") + ") u (" +
 			strings.Join(t.Columns, ", ") + ", was) WHERE r.rid = u.rid AND r.nth = u.was"
+		updates[t] = strings.ReplaceAll(must(updates[t]), "?", "$"+strconv.Itoa(len(from)+1))
 	}
 }
 
@@ -183,8 +216,7 @@ func (t *tx) Update(table *relational.Table, vals []any) {
 		args[i] = arrayOf(typ, vals, i, n)
 	}
 	args[n-1] = column[int64](vals, n-1, n)
-	t.batch.Queue(updates[table], args...)
-	t.wants = append(t.wants, int64(len(vals)/n))
+	t.queue(updates[table], nil, append(args, int64(len(vals)/n))...)
 }
 
 // arrayOf gives column i of rows of n values.
@@ -210,17 +242,12 @@ func column[T any](vals []any, i, n int) []T {
 
 // Flush implements relational.Tx.
 func (t *tx) Flush(ctx context.Context) error {
-	if len(t.wants) == 0 {
+	if len(t.asked) == 0 {
 		return nil
 	}
-	batch, wants := t.batch, t.wants
-	t.batch, t.wants = new(pgx.Batch), nil
-	results := t.c.SendBatch(ctx, batch)
-	first := drain(results, wants)
-	if err := results.Close(); first == nil {
-		first = err
-	}
-	return first
+	batch, asked := t.batch, t.asked
+	t.batch, t.asked = new(pgx.Batch), nil
+	return t.send(ctx, batch, asked)
 }
 
 // Exec flushes first.
@@ -233,29 +260,46 @@ func (t *tx) Exec(ctx context.Context, query string, args ...any) (int64, error)
 
 // Query flushes first; both travel together.
 func (t *tx) Query(ctx context.Context, query string, args []any, each func(relational.Row) error) error {
-	batch, wants := t.batch, t.wants
-	t.batch, t.wants = new(pgx.Batch), nil
-	return t.conn.after(ctx, batch, wants, query, args, each)
+	t.Ask(query, args, each)
+	return t.Flush(ctx)
 }
 
-// after runs what is queued and then a query, in one round trip.
-func (c conn) after(ctx context.Context, batch *pgx.Batch, wants []int64, query string, args []any, each func(relational.Row) error) error {
-	if len(wants) == 0 {
-		return c.Query(ctx, query, args, each)
+// Commit implements relational.Tx: what is queued and the commit travel together.
+func (t *tx) Commit(ctx context.Context) error {
+	t.queue("COMMIT", nil)
+	err := t.Flush(ctx)
+	var answer *pgconn.PgError
+	switch {
+	case err == nil:
+		t.open = false
+	case errors.As(err, &answer) && class(answer.Code) != relational.Gone: // the server says what it refused
+	case err != relational.ErrStale:
+		err = &relational.LostCommit{Cause: err}
 	}
-	batch.Queue(number(query), args...)
+	return err
+}
+
+// send runs statements in one round trip and gives what they are asked for. It
+// fails as the first that fails.
+func (c conn) send(ctx context.Context, batch *pgx.Batch, asked []func(relational.Row) error) error {
 	results := c.c.SendBatch(ctx, batch)
-	first := drain(results, wants)
-	if first == nil {
-		first = readAll(results, each)
+	var first error
+	for _, each := range asked {
+		if err := readAll(results, each); first == nil {
+			first = err
+		}
 	}
 	if err := results.Close(); first == nil {
 		first = err
 	}
-	return first
+	return stale(first)
 }
 
 func readAll(results pgx.BatchResults, each func(relational.Row) error) error {
+	if each == nil {
+		_, err := results.Exec()
+		return err
+	}
 	rows, err := results.Query()
 	if err != nil {
 		return err
@@ -267,33 +311,6 @@ func readAll(results pgx.BatchResults, each func(relational.Row) error) error {
 		}
 	}
 	return rows.Err()
-}
-
-// drain reads the results of statements; the first failure, or a statement that
-// touched another number of rows than it must.
-func drain(results pgx.BatchResults, wants []int64) (first error) {
-	for _, want := range wants {
-		tag, err := results.Exec()
-		if err == nil && want >= 0 && tag.RowsAffected() != want {
-			err = relational.ErrStale
-		}
-		if first == nil {
-			first = err
-		}
-	}
-	return first
-}
-
-// Commit implements relational.Tx.
-func (t *tx) Commit(ctx context.Context) error {
-	if err := t.Flush(ctx); err != nil {
-		return err
-	}
-	_, err := t.c.Exec(ctx, "COMMIT")
-	if err == nil {
-		t.open = false
-	}
-	return err
 }
 
 // Rollback implements relational.Tx.

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -253,7 +254,12 @@ func (d *database) Fault(err error) relational.Fault {
 		}
 		return relational.Broken
 	}
-	switch e.Code {
+	return class(e.Code)
+}
+
+// class is the class of a failure that the server names.
+func class(code string) relational.Fault {
+	switch code {
 	case "40001", "40P01", "55P03", "23505": // serialisation, deadlock, lock not available, unique violation
 		return relational.Again
 	case "53100": // disk full
@@ -261,7 +267,7 @@ func (d *database) Fault(err error) relational.Fault {
 	case "57P01", "57P02", "57P03", "53300": // shut down, crashed, starting, too many connections
 		return relational.Gone
 	}
-	if e.Code[:2] == "08" {
+	if strings.HasPrefix(code, "08") {
 		return relational.Gone
 	}
 	return relational.Broken

@@ -71,9 +71,11 @@ func segmentOf(seq int64) int64 { return (seq - 1) / auditSegment }
 // of the next are there.
 func auditIndexed(ctx context.Context, c Conn) (segments, rows int64, err error) {
 	var n int64
-	err = c.Query(ctx, "SELECT last FROM sequence WHERE name = ?", []any{auditProgress}, func(r Row) error { return r.Scan(&n) })
+	err = c.Query(ctx, selectAuditProgress, []any{auditProgress}, func(r Row) error { return r.Scan(&n) })
 	return n / auditSpan, n % auditSpan, err
 }
+
+const selectAuditProgress = "SELECT last FROM sequence WHERE name = ?"
 
 // loadTerms reads the terms of a whole segment in the order of the index.
 func loadTerms(ctx context.Context, c Conn, segment int64) ([]auditTerm, error) {
@@ -94,15 +96,17 @@ func loadTerms(ctx context.Context, c Conn, segment int64) ([]auditTerm, error) 
 // that was whole before it is not indexed yet. The place it stands at is read
 // under the gate, so that of several processes each goes on where another
 // stopped.
-func (b *batch) arrangeAudit() error {
+func (b *batch) arrangeAudit() (err error) {
 	s := b.s
 	before := b.head.audit - int64(len(b.notes))
 	if b.sealed || before < (s.indexed+1)*auditSegment {
 		return nil
 	}
 	if s.terms == nil || s.d.Shared {
-		segments, rows, err := auditIndexed(b.ctx, b.tx)
-		if err != nil {
+		var segments, rows int64
+		if b.progress != nil {
+			segments, rows = *b.progress/auditSpan, *b.progress%auditSpan
+		} else if segments, rows, err = auditIndexed(b.ctx, b.tx); err != nil {
 			return err
 		}
 		s.indexed = segments

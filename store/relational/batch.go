@@ -66,7 +66,7 @@ func (s *Store) commit(jobs []*job) {
 			return
 		}
 		s.terms = nil // how far it got is in the database
-		var lost *lostCommit
+		var lost *LostCommit
 		if errors.As(err, &lost) {
 			for _, j := range jobs {
 				j.done <- outcome{err: lost.failure(subject(j))}
@@ -125,8 +125,9 @@ type batch struct {
 
 	changed []record.Key // records that got a version, or lost some
 
-	indexedTo int  // of the audit segment under way; see arrangeAudit
-	sealed    bool // the audit was cut off
+	indexedTo int    // of the audit segment under way; see arrangeAudit
+	sealed    bool   // the audit was cut off
+	progress  *int64 // of the index, where it was asked for
 
 	entries []record.Entry // puts with their positions, once they are numbered
 }
@@ -156,18 +157,10 @@ func (s *Store) try(ctx context.Context, jobs []*job) (ran, rest []*job, err err
 	}
 	defer tx.Rollback()
 	b := &batch{s: s, ctx: ctx, tx: tx, jobs: jobs, state: map[record.Key]*state{}, words: map[word]int64{}, seqs: map[string]int64{}}
-	if b.head, err = readHead(ctx, tx, s.d.Lock); err != nil {
+	if err := b.open(jobs); err != nil {
 		return jobs, nil, err
 	}
-	if s.d.Shared && b.head.word > s.words.newest() {
-		if err := s.words.load(ctx, tx); err != nil {
-			return jobs, nil, err
-		}
-	}
-	b.now = max(millis(s.clock.Now()), b.head.now)
-	if err := b.prefetch(jobs); err != nil {
-		return jobs, nil, err
-	}
+	stands := b.head.seq
 	begun := time.Now()
 	for i, j := range jobs {
 		if i > 0 && j.priority == store.Bulk && (time.Since(begun) > bulkTime || s.queue.urgent()) {
@@ -185,14 +178,12 @@ func (s *Store) try(ctx context.Context, jobs []*job) (ran, rest []*job, err err
 	if dirty {
 		if len(b.changed) > 0 {
 			s.held.withhold(b.changed)
-			defer s.held.release()
+			defer func() { s.held.release(stands) }()
 		}
 		if err := tx.Commit(ctx); err != nil {
-			if f := s.db.Fault(err); f == Gone || f == Broken {
-				err = &lostCommit{err}
-			}
 			return jobs, rest, err
 		}
+		stands, s.audited = b.head.seq, b.head.audit
 		s.words.add(b.words)
 		b.auditArranged()
 		if len(b.puts) > 0 {
@@ -201,6 +192,42 @@ func (s *Store) try(ctx context.Context, jobs []*job) (ran, rest []*job, err err
 		}
 	}
 	return jobs, rest, nil
+}
+
+// open takes the gate and reads what the batch stands on, all in one go where
+// no other process was there in between.
+func (b *batch) open(jobs []*job) error {
+	s := b.s
+	b.tx.Ask(selectHead+s.d.Lock, nil, b.head.scan)
+	if s.d.Shared && s.audited >= (s.indexed+1)*auditSegment {
+		b.progress = new(int64)
+		b.tx.Ask(selectAuditProgress, []any{auditProgress}, func(r Row) error { return r.Scan(b.progress) })
+	}
+	var keys []record.Key
+	for _, j := range jobs {
+		keys = append(keys, j.keys...)
+	}
+	if err := b.load(keys); err != nil {
+		return err
+	}
+	if err := b.tx.Flush(b.ctx); err != nil {
+		return err
+	}
+	b.now = max(millis(s.clock.Now()), b.head.now)
+	if !s.d.Shared {
+		return nil
+	}
+	if b.head.word > s.words.newest() {
+		if err := s.words.load(b.ctx, b.tx); err != nil {
+			return err
+		}
+		s.held.turned()
+		clear(b.state) // a kind may have been a word nobody knew
+		if err := b.load(keys); err != nil {
+			return err
+		}
+	}
+	return s.catchUp(b.ctx, b.tx, stand{seq: b.head.seq})
 }
 
 // run runs one job. An error is of the database; the job's own is its outcome.
@@ -321,7 +348,7 @@ func (b *batch) finish(jobs []*job) (dirty bool, err error) {
 		return false, nil
 	}
 	for k, id := range b.words {
-		b.tx.Queue(1, "INSERT INTO word (id, space, text) VALUES (?, ?, ?)", id, int64(k.space), k.text)
+		b.tx.Queue(-1, "INSERT INTO word (id, space, text) VALUES (?, ?, ?)", id, int64(k.space), k.text)
 	}
 	if err := b.number(); err != nil {
 		return false, err
@@ -330,18 +357,15 @@ func (b *batch) finish(jobs []*job) (dirty bool, err error) {
 		return false, err
 	}
 	for name, n := range b.seqs {
-		b.tx.Queue(1, "INSERT INTO sequence (name, last) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET last = excluded.last", name, n)
+		b.tx.Queue(-1, "INSERT INTO sequence (name, last) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET last = excluded.last", name, n)
 	}
 	if b.floor > 0 {
 		b.head.floor = b.floor
 	}
-	b.tx.Queue(1, "UPDATE head SET seq = ?, audit = ?, rid = ?, word = ?, now = ?, floor = ?, feed_hash = ?, audit_hash = ? WHERE one = 1",
+	b.tx.Queue(-1, "UPDATE head SET seq = ?, audit = ?, rid = ?, word = ?, now = ?, floor = ?, feed_hash = ?, audit_hash = ? WHERE one = 1",
 		b.head.seq, b.head.audit, b.head.rid, b.head.word, b.now, b.head.floor, b.head.feedHash, b.head.auditHash)
 	if len(b.puts) > 0 {
 		b.s.db.Announce(b.tx)
-	}
-	if err := b.tx.Flush(b.ctx); err != nil {
-		return false, err
 	}
 	b.answerHead(jobs)
 	return true, nil

@@ -60,15 +60,6 @@ var _ store.Tx = (*change)(nil)
 
 var errDead = errors.New("relational: transaction used after its change returned")
 
-// prefetch reads the records that jobs named, in one go.
-func (b *batch) prefetch(jobs []*job) error {
-	var keys []record.Key
-	for _, j := range jobs {
-		keys = append(keys, j.keys...)
-	}
-	return b.load(keys)
-}
-
 // load reads the states of keys that are not known yet.
 func (b *batch) load(keys []record.Key) error {
 	need := map[record.Key]bool{}
@@ -438,7 +429,7 @@ func (c *change) Search(view access.View, q search.Query) (search.Page, error) {
 	if err := c.spill(); err != nil {
 		return search.Page{}, err
 	}
-	page, err := c.b.s.search(c.b.ctx, c.b.tx, c.b, 0, view, q)
+	page, err := c.b.s.finder(c.b.ctx, c.b.tx, c.b, view, q).search()
 	if err != nil {
 		return search.Page{}, c.fail(err)
 	}

@@ -48,7 +48,7 @@ func (s *Store) Check(ctx context.Context, report func(store.Damage)) error {
 			seen: map[int64]int64{}, lost: map[int64]int64{}, named: map[int64]bool{}, older: map[int64][]store.Damage{}, index: map[indexSlot]indexSum{},
 		}
 		var err error
-		if k.head, err = readHead(ctx, c, ""); err != nil {
+		if k.head, err = readHead(ctx, c); err != nil {
 			return err
 		}
 		for _, pass := range []struct {

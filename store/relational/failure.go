@@ -39,15 +39,16 @@ func (s *Store) failure(op, subject string, err error) error {
 	return errs.Wrap(op, subject, err)
 }
 
-// lostCommit is a commit that was not answered: it may have happened, so the
+// LostCommit is a commit that was not answered: it may have happened, so the
 // batch must not be run again.
-type lostCommit struct{ cause error }
+type LostCommit struct{ Cause error }
 
-func (e *lostCommit) Error() string { return "commit not answered: " + e.cause.Error() }
+func (e *LostCommit) Error() string { return "commit not answered: " + e.Cause.Error() }
 
-func (e *lostCommit) Unwrap() error { return e.cause }
+// Unwrap gives the cause.
+func (e *LostCommit) Unwrap() error { return e.Cause }
 
-func (e *lostCommit) failure(subject string) error {
+func (e *LostCommit) failure(subject string) error {
 	return errs.E(errs.Unavailable, "write", subject,
 		"数据库在提交时断开，是否已保存不能确定；请先查看该记录，再决定是否重做。",
 		"The database was lost during the commit, so it is not known whether this was saved; look at the record before doing it again.").Because(e)

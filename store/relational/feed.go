@@ -114,7 +114,7 @@ func (s *Store) feed(ctx context.Context, after int64, limit int, kinds []string
 		limit = maxFeed
 	}
 	err = s.read(ctx, "feed", strconv.FormatInt(after, 10), true, func(c Conn) error {
-		h, err := readHead(ctx, c, "")
+		h, err := readHead(ctx, c)
 		if err != nil {
 			return err
 		}
@@ -183,7 +183,7 @@ func (s *Store) feed(ctx context.Context, after int64, limit int, kinds []string
 func (s *Store) Position(ctx context.Context) (record.Position, error) {
 	var h head
 	err := s.read(ctx, "feed", s.site, false, func(c Conn) (err error) {
-		h, err = readHead(ctx, c, "")
+		h, err = readHead(ctx, c)
 		return err
 	})
 	if err != nil {

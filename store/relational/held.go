@@ -14,14 +14,16 @@ const heldBytes = 48 << 20
 const heldRow = 600
 
 // held keeps newest versions as they were read, unpacked. A search takes from it
-// what its own snapshot names by row and place (nth); a read by key takes what is
-// there where this process is the only writer, since then nothing changes unseen.
+// what its own snapshot names by row and place (nth), or all it found, where
+// nothing changed meanwhile. A read by key takes what is there. Where other
+// processes write too, both look first whether one did: see fresh.
 //
 // It has two generations: when the young one is full it becomes the old one, and
 // what was not asked for meanwhile goes with the one before.
 type held struct {
 	mu      sync.Mutex
-	turn    int64 // counts the batches that changed something
+	turn    int64 // counts the changes
+	stand   stand // all that was changed up to here is known
 	waiting map[record.Key]bool
 	young   generation
 	old     generation
@@ -65,19 +67,20 @@ func (c *held) now() int64 {
 	return c.turn
 }
 
-// add keeps what was read, unless a batch has been changing records since turn:
-// then it may be old.
-func (c *held) add(turn int64, list ...*holding) {
+// add keeps what was read, unless something changed since turn: then it may be
+// old, and add tells so.
+func (c *held) add(turn int64, list ...*holding) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if turn != c.turn {
-		return
+		return false
 	}
 	for _, h := range list {
 		if !c.waiting[h.rec.Key] {
 			c.put(h)
 		}
 	}
+	return true
 }
 
 func (c *held) put(h *holding) {
@@ -87,8 +90,7 @@ func (c *held) put(h *holding) {
 	}
 }
 
-// key gives the newest version of a record. Only where this process is the only
-// writer.
+// key gives the newest version of a record, as of the last look.
 func (c *held) key(k record.Key) (record.Record, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -105,7 +107,7 @@ func (c *held) key(k record.Key) (record.Record, bool) {
 
 // all gives the newest versions of rows that are held, as long as no batch has
 // changed records since turn: then they are those of a snapshot that was taken
-// after turn was noted. Only where this process is the only writer.
+// after turn was noted. Where others write, after a look.
 func (c *held) all(turn int64, hits []hit, out []record.Record, there []bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -157,10 +159,49 @@ func (c *held) withhold(keys []record.Key) {
 	}
 }
 
-// release ends withhold after the commit, whatever came of it.
-func (c *held) release() {
+// release ends withhold after the commit, whatever came of it: seq is where the
+// feed stands after it, or before where it failed.
+func (c *held) release(seq int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.turn++
 	c.waiting = nil
+	c.stand.seq = max(c.stand.seq, seq)
+}
+
+// stands is up to where all changes are known.
+func (c *held) stands() stand {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.stand
+}
+
+// pass notes that rows, or everything, changed between two places. It fails
+// where what is held does not stand at the first any more.
+func (c *held) pass(was, now stand, rids []int64, all bool) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.stand != was {
+		return false
+	}
+	c.stand = now
+	c.turn++
+	if all {
+		c.young, c.old = generation{}, generation{}
+	}
+	for _, rid := range rids {
+		for _, g := range [...]*generation{&c.young, &c.old} {
+			if h := g.rows[rid]; h != nil {
+				g.drop(h.rec.Key)
+			}
+		}
+	}
+	return true
+}
+
+// turned notes a change of something beside records.
+func (c *held) turned() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.turn++
 }

@@ -13,23 +13,21 @@ import (
 	"zhiwei/kernel/store"
 )
 
-// one reads the newest version of a record that view may see.
+// one reads the newest version of a record that view may see. The caller has
+// seen to it that words are fresh: one that is new may hide the record.
 func (s *Store) one(ctx context.Context, c Conn, op string, view access.View, key record.Key) (*row, error) {
-	kind, ok, err := s.wordID(ctx, c, kindWord, key.Kind)
-	if err != nil || !ok {
-		return nil, notFound(err, op, key)
+	kind, ok := s.words.id(kindWord, key.Kind)
+	if !ok {
+		return nil, notFound(nil, op, key)
 	}
 	f := frag{sql: "SELECT " + rowOf("r", "r") + " FROM record r WHERE r.kind = ? AND r.id = ? AND r.version > 0", args: []any{kind, key.ID}}
 	if p := view.On(key.Kind); !p.All {
-		if err := s.refresh(ctx, c); err != nil { // a word that is new to us may hide it
-			return nil, err
-		}
 		seen, _ := lookup(s.words.id).visible(p, "r")
 		f.add(" AND ")
 		f.append(seen)
 	}
 	var x *row
-	err = c.Query(ctx, f.sql, f.args, func(r Row) error {
+	err := c.Query(ctx, f.sql, f.args, func(r Row) error {
 		x = new(row)
 		return x.scan(r)
 	})
@@ -49,23 +47,12 @@ func notFound(err error, op string, key record.Key) error {
 	return errs.NotFoundf(op, "%s", key)
 }
 
-// wordID looks a word up, in the database too where another process may have
-// added it.
-func (s *Store) wordID(ctx context.Context, c Conn, sp space, text string) (int64, bool, error) {
-	id, ok := s.words.id(sp, text)
-	if ok || !s.d.Shared {
-		return id, ok, nil
-	}
-	if err := s.refresh(ctx, c); err != nil {
-		return 0, false, err
-	}
-	id, ok = s.words.id(sp, text)
-	return id, ok, nil
-}
-
 // Get implements store.Reader.
 func (s *Store) Get(ctx context.Context, view access.View, key record.Key) (rec record.Record, err error) {
-	free := !s.d.Shared && view.On(key.Kind).All
+	if err := s.fresh(ctx, "read", key.String()); err != nil {
+		return rec, err
+	}
+	free := view.On(key.Kind).All
 	if free && !s.closed.Load() {
 		if rec, ok := s.held.key(key); ok {
 			return rec, nil
@@ -91,6 +78,9 @@ func (s *Store) Get(ctx context.Context, view access.View, key record.Key) (rec 
 
 // Version implements store.Reader.
 func (s *Store) Version(ctx context.Context, view access.View, key record.Key, version int64) (rec record.Record, err error) {
+	if err := s.fresh(ctx, "read", key.String()); err != nil {
+		return rec, err
+	}
 	err = s.read(ctx, "read", key.String(), true, func(c Conn) error {
 		x, err := s.one(ctx, c, "read", view, key)
 		if err != nil {
@@ -137,6 +127,9 @@ func (s *Store) History(ctx context.Context, view access.View, q store.HistoryQu
 		if before, err = strconv.ParseInt(q.Before, 10, 64); err != nil || before < 1 {
 			return page, errs.E(errs.Invalid, "history", q.Before, "分页位置无效；请从第一页重新开始。", "The page cursor is not valid; start again from the first page.")
 		}
+	}
+	if err := s.fresh(ctx, "history", q.Key.String()); err != nil {
+		return page, err
 	}
 	err = s.read(ctx, "history", q.Key.String(), true, func(c Conn) error {
 		var places []place
@@ -244,12 +237,12 @@ func (s *Store) historyAll(ctx context.Context, c Conn, view access.View, q stor
 func (s *Store) Referring(ctx context.Context, view access.View, key record.Key, limit int) ([]store.Link, error) {
 	var out []store.Link
 	err := s.read(ctx, "referring", key.String(), true, func(c Conn) error {
-		kind, ok, err := s.wordID(ctx, c, kindWord, key.Kind)
-		if err != nil || !ok {
-			return err
-		}
 		if err := s.refresh(ctx, c); err != nil {
 			return err
+		}
+		kind, ok := s.words.id(kindWord, key.Kind)
+		if !ok {
+			return nil
 		}
 		f := frag{sql: "SELECT DISTINCT r.kind, r.id, f.p FROM ref f JOIN record r ON r.rid = f.rid WHERE f.target = (SELECT t.rid FROM record t WHERE t.kind = ? AND t.id = ?)", args: []any{kind, key.ID}}
 		if seen, all := s.visibleKinds(view, "r"); !all {

@@ -54,13 +54,13 @@ func plans(t *testing.T, s store.Store, explain string, row func(relational.Row)
 		}
 		if forced != "" { // is there no other way, or is it only cheaper here?
 			cheaper++
-			if _, err := conn.Exec(ctx, "SET LOCAL "+forced+" = off"); err != nil {
+			if _, err := conn.Exec(ctx, "SET "+forced+" = off"); err != nil {
 				return err
 			}
 			if text, err = plan(); err != nil {
 				return err
 			}
-			if _, err := conn.Exec(ctx, "SET LOCAL "+forced+" = on"); err != nil {
+			if _, err := conn.Exec(ctx, "SET "+forced+" = on"); err != nil {
 				return err
 			}
 			if !whole.MatchString(text) {

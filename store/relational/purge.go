@@ -23,7 +23,9 @@ func (c *change) Purge(key record.Key, erase bool) error {
 	if err := c.purge(st, erase); err != nil {
 		return c.fail(err)
 	}
-	c.b.moved = true
+	if _, err := c.Sequence(purges); err != nil {
+		return err
+	}
 	c.purged = append(c.purged, key)
 	return nil
 }

@@ -83,6 +83,9 @@ type Tx interface {
 	// Queue runs a statement later; want is the number of rows it must touch, -1
 	// any. A difference makes Flush fail with ErrStale.
 	Queue(want int64, sql string, args ...any)
+	// Ask is a query whose rows each is given at once or at the next Flush, Exec
+	// or Query.
+	Ask(sql string, args []any, each func(Row) error)
 	// Insert queues rows for one of Tables; vals are row after row.
 	Insert(t *Table, vals []any)
 	// Delete queues the end of rows of an index table. vals are, row after row,
@@ -95,6 +98,8 @@ type Tx interface {
 	Update(t *Table, vals []any)
 	// Flush runs what is queued.
 	Flush(ctx context.Context) error
+	// Commit flushes and commits. After an error that is a LostCommit nobody knows
+	// whether it happened; after another it did not.
 	Commit(ctx context.Context) error
 	// Rollback gives up; harmless after Commit.
 	Rollback()
@@ -140,10 +145,13 @@ type Store struct {
 	queue  queue
 	recent recent
 	held   held
+	looks  looks
+	wary   atomic.Int32 // searches that had better take a snapshot
 
 	// Of the batcher alone.
 	crowded bool          // the last batch answered several
 	indexed int64         // segments of the audit that are indexed, at least
+	audited int64         // the newest entry of the audit, at least
 	terms   *auditWork    // the segment being indexed
 	done    chan struct{} // closed when the batcher has ended
 
@@ -192,7 +200,7 @@ func (s *Store) found(ctx context.Context, site string) error {
 	if err != nil {
 		return s.failure("open", site, err)
 	}
-	h, err := readHead(ctx, tx, "")
+	h, err := readHead(ctx, tx)
 	if err != nil {
 		return s.failure("open", site, err)
 	}
@@ -241,10 +249,14 @@ type head struct {
 	auditHash []byte
 }
 
-func readHead(ctx context.Context, c Conn, lock string) (h head, err error) {
-	err = c.Query(ctx, "SELECT site, epoch, seq, audit, rid, word, now, floor, feed_hash, audit_hash FROM head WHERE one = 1"+lock, nil, func(r Row) error {
-		return r.Scan(&h.site, &h.epoch, &h.seq, &h.audit, &h.rid, &h.word, &h.now, &h.floor, &h.feedHash, &h.auditHash)
-	})
+const selectHead = "SELECT site, epoch, seq, audit, rid, word, now, floor, feed_hash, audit_hash FROM head WHERE one = 1"
+
+func (h *head) scan(r Row) error {
+	return r.Scan(&h.site, &h.epoch, &h.seq, &h.audit, &h.rid, &h.word, &h.now, &h.floor, &h.feedHash, &h.auditHash)
+}
+
+func readHead(ctx context.Context, c Conn) (h head, err error) {
+	err = c.Query(ctx, selectHead, nil, h.scan)
 	return h, err
 }
 

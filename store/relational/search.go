@@ -20,15 +20,46 @@ const searchLimit, searchMax = 50, 1000
 
 // Search implements store.Reader.
 func (s *Store) Search(ctx context.Context, view access.View, q search.Query) (page search.Page, err error) {
+	if s.d.Shared && s.wary.Add(-1) < 0 {
+		s.wary.Store(0)
+		page, ok, err := s.searchFresh(ctx, view, q)
+		if ok {
+			return page, err
+		}
+		s.wary.Store(wariness)
+	}
 	turn := s.held.now()
 	err = s.read(ctx, "search", q.Kind, true, func(c Conn) error {
 		if err := s.refresh(ctx, c); err != nil {
 			return err
 		}
-		page, err = s.search(ctx, c, nil, turn, view, q)
+		f := s.finder(ctx, c, nil, view, q)
+		f.turn = turn
+		page, err = f.search()
 		return err
 	})
 	return page, err
+}
+
+// wariness is how many searches take a snapshot after one that should have.
+const wariness = 16
+
+// searchFresh answers without a snapshot, which costs a database that is not in
+// this process two round trips and every record read again: it looks afterwards
+// whether anything changed meanwhile. ok is false where something did.
+func (s *Store) searchFresh(ctx context.Context, view access.View, q search.Query) (page search.Page, ok bool, err error) {
+	turn := s.held.now()
+	var f *finder
+	failed := s.read(ctx, "search", q.Kind, false, func(c Conn) error {
+		f = s.finder(ctx, c, nil, view, q)
+		f.turn, f.single = turn, true
+		page, err = f.search()
+		return err
+	})
+	if err := s.fresh(ctx, "search", q.Kind); err != nil {
+		return search.Page{}, true, err
+	}
+	return page, s.held.add(turn, f.fresh...), failed
 }
 
 // sortKey is what a record is ordered by under one key; only the part of the
@@ -65,15 +96,24 @@ type finder struct {
 	at    *cursor
 	limit int
 	turn  int64 // of what is held, before the snapshot
+
+	single bool       // each statement by itself, without a snapshot
+	fresh  []*holding // what was read then
 }
 
-// search answers q on c; b is the batch whose transaction c is, or nil.
-func (s *Store) search(ctx context.Context, c Conn, b *batch, turn int64, view access.View, q search.Query) (search.Page, error) {
-	f := &finder{s: s, ctx: ctx, conn: c, q: q, comp: &compiler{s: s, b: b, view: view}, limit: q.Limit, turn: turn}
+// finder for q on c; b is the batch whose transaction c is, or nil.
+func (s *Store) finder(ctx context.Context, c Conn, b *batch, view access.View, q search.Query) *finder {
+	f := &finder{s: s, ctx: ctx, conn: c, q: q, comp: &compiler{s: s, b: b, view: view}, limit: q.Limit}
 	if f.limit <= 0 {
 		f.limit = searchLimit
 	}
 	f.limit = min(f.limit, searchMax)
+	return f
+}
+
+// search answers the query.
+func (f *finder) search() (search.Page, error) {
+	q := f.q
 	page := search.Page{Total: -1}
 	if q.Total {
 		page.Total = 0
@@ -140,7 +180,7 @@ func (f *finder) load(hits []hit) ([]record.Record, error) {
 	turn := f.turn
 	out := make([]record.Record, len(hits))
 	there := make([]bool, len(hits))
-	if f.s.d.Shared || !f.s.held.all(turn, hits, out, there) {
+	if all := f.single || !f.s.d.Shared; !all || !f.s.held.all(turn, hits, out, there) {
 		nths, err := f.nths(hits)
 		if err != nil {
 			return nil, err
@@ -173,7 +213,9 @@ func (f *finder) load(hits []hit) ([]record.Record, error) {
 			out[i], there[i] = rec, true
 			fresh = append(fresh, &holding{x.rid, x.nth, rec})
 		}
-		f.s.held.add(turn, fresh...)
+		if f.fresh = fresh; !f.single {
+			f.s.held.add(turn, fresh...)
+		}
 	}
 	n := 0
 	for i := range hits {

@@ -195,6 +195,13 @@ func (t *tx) Queue(want int64, query string, args ...any) {
 	t.err = err
 }
 
+// Ask implements relational.Tx.
+func (t *tx) Ask(query string, args []any, each func(relational.Row) error) {
+	if t.err == nil {
+		t.err = t.conn.Query(context.Background(), query, args, each)
+	}
+}
+
 // manyValues is how many values one statement inserts: most of the cost of a
 // short row is that of the call, but the driver looks each value up in the list
 // of all.
@@ -288,6 +295,8 @@ func (t *tx) Commit(ctx context.Context) error {
 	_, err := t.conn.Exec(ctx, "COMMIT")
 	if err == nil {
 		t.open = false
+	} else if f := fault(err); f == relational.Gone || f == relational.Broken {
+		err = &relational.LostCommit{Cause: err}
 	}
 	return err
 }

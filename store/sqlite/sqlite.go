@@ -187,7 +187,9 @@ func (d *database) Announce(relational.Tx) {}
 func (d *database) Listen(func()) {}
 
 // Fault implements relational.Database.
-func (d *database) Fault(err error) relational.Fault {
+func (d *database) Fault(err error) relational.Fault { return fault(err) }
+
+func fault(err error) relational.Fault {
 	var e *sqlite.Error
 	if !errors.As(err, &e) {
 		return relational.Broken

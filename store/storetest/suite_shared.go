@@ -31,6 +31,8 @@ func RunShared(t *testing.T, open OpenShared) {
 	}{
 		{"feed", testSharedFeed},
 		{"reads", testSharedReads},
+		{"fresh", testSharedFresh},
+		{"erased", testSharedErased},
 		{"changed", testSharedChanged},
 		{"no-lost-update", testSharedUpdates},
 		{"one-wins", testSharedRace},
