@@ -158,7 +158,7 @@ func (c *change) own(st *state) *state {
 	}
 	fresh := *st
 	fresh.pending = slices.Clone(st.pending)
-	fresh.deleting, fresh.base, fresh.inherited = false, st, len(st.pending)
+	fresh.refs, fresh.deleting, fresh.base, fresh.inherited = nil, false, st, len(st.pending)
 	c.state[st.key] = &fresh
 	return &fresh
 }
@@ -351,8 +351,8 @@ func (c *change) entries(kind string, ix search.Index) (list []entry, refs []rec
 // integrity holds at the end of a change, so that records of one transaction may
 // refer to each other in any order.
 func (c *change) integrity() error {
-	for _, st := range c.state {
-		if !st.touched || st.cur == nil || st.loose {
+	for _, st := range c.state { // refs are those of this change's puts, which a search in between may have written
+		if st.cur == nil || st.loose {
 			continue
 		}
 		for _, key := range st.refs {
