@@ -3,6 +3,7 @@ package subscription_test
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"zhiwei/kernel/identity"
+	"zhiwei/store/storetest"
 )
 
 // Where the child of the crash test works; set by its parent alone.
@@ -20,6 +22,8 @@ const (
 	childDir  = "SUBSCRIPTION_TEST_DIR"
 	childHook = "SUBSCRIPTION_TEST_HOOK"
 	childFrom = "SUBSCRIPTION_TEST_FROM"
+	childURL  = "SUBSCRIPTION_TEST_DATABASE"
+	childName = "SUBSCRIPTION_TEST_OWNER"
 )
 
 // TestCrashChild is the process that TestKilled kills: it writes one Observation
@@ -128,4 +132,102 @@ func TestKilled(t *testing.T) {
 	}
 	_, doc := w.ask("GET", "/fhir/Subscription/s/$status", "")
 	t.Logf("%d writes acknowledged, %d events told in %d requests; %v", acknowledged, len(book.taken), len(r.taken()), values(statusOf(doc), "events-since-subscription-start"))
+}
+
+// TestDelivererChild is a process of TestTakenOver: it delivers, where the lease
+// is its own, until it is killed.
+func TestDelivererChild(t *testing.T) {
+	url := os.Getenv(childURL)
+	if url == "" {
+		t.Skip("only as the child of TestTakenOver")
+	}
+	open(t, options{database: url, owner: os.Getenv(childName), hooks: here, system: true, fails: 1000})
+	fmt.Println("ready")
+	_, _ = io.Copy(io.Discard, os.Stdin) // until the parent ends
+}
+
+// Of two processes over one PostgreSQL exactly one delivers. It is killed, and the
+// other goes on when the lease has run out: nothing is lost or numbered anew.
+func TestTakenOver(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts and kills processes, and waits for a lease")
+	}
+	book := &ledger{}
+	r := receive(t, nil)
+	r.answer = func(n int, _ *http.Request) int {
+		r.mu.Lock()
+		doc := r.all[n-1].doc
+		r.mu.Unlock()
+		book.note(doc, true)
+		return 200
+	}
+	database := storetest.Postgres(t)
+	w := open(t, options{database: database, idle: true, hooks: here, system: true})
+	start := func(owner string) *exec.Cmd {
+		cmd := exec.Command(os.Args[0], "-test.run", "^TestDelivererChild$", "-test.timeout", "120s")
+		cmd.Env = append(os.Environ(), childURL+"="+database, childName+"="+owner)
+		in, err := cmd.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			in.Close()
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+		})
+		for lines := bufio.NewScanner(out); ; {
+			if !lines.Scan() {
+				t.Fatalf("%s did not start", owner)
+			}
+			if lines.Text() == "ready" {
+				go io.Copy(io.Discard, out)
+				return cmd
+			}
+		}
+	}
+	written := 0
+	write := func(n int) {
+		for range n {
+			written++
+			w.put(identity.Root(), "Observation", fmt.Sprint("o", written), observation("a", written))
+		}
+		w.until(fmt.Sprint(written, " events"), func() bool {
+			book.mu.Lock()
+			defer book.mu.Unlock()
+			return len(book.taken) >= written || len(book.wrong) > 0
+		})
+	}
+	first := start("first")
+	w.put(identity.Root(), "Subscription", "s", onTopic("urn:zhiwei:topic:Observation:change", r.URL, "id-only", ""))
+	w.awaitStatus("s", "active")
+	start("second")
+	write(40)
+	if n := len(r.taken()); n != 1+written {
+		t.Errorf("%d requests for %d events and a handshake: both deliver", n, written)
+	}
+	if err := first.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	before := len(r.taken())
+	write(20)
+	if n := len(r.taken()) - before; n < 20 || n > written {
+		t.Errorf("%d requests after the kill, for 20 new events and at most %d again", n, written-20)
+	}
+	book.mu.Lock()
+	defer book.mu.Unlock()
+	if len(book.wrong) > 0 {
+		t.Error(book.wrong)
+	}
+	for i, what := range book.taken {
+		if what != fmt.Sprint("Observation/o", i+1) {
+			t.Fatalf("event %d is %s", i+1, what)
+		}
+	}
 }

@@ -312,6 +312,44 @@ func TestHeaderSecrets(t *testing.T) {
 			t.Errorf("%s: %d %s", path, status, text)
 		}
 	}
+	for _, path := range []string{"/fhir/Subscription/$diff?from=Subscription/s/_history/1&to=Subscription/s", "/fhir/Subscription/s/$diff", "/fhir/Subscription/$graphql?query={SubscriptionList{channel{header}}}", "/fhir/$graphql?query={Subscription(id:\"s\"){channel{header}}}", "/api/subscriptions/s", "/fhir/AuditEvent?_count=100"} {
+		if _, doc := w.ask("GET", strings.ReplaceAll(path, " ", "%20"), ""); strings.Contains(fmt.Sprint(doc), "secret-word") {
+			t.Errorf("%s: %v", path, doc)
+		}
+	}
+	// Nor does a topic's expression see it: it would tell it bit by bit.
+	spy := receive(t, nil)
+	const five = "http://hl7.org/fhir/5.0/StructureDefinition/extension-SubscriptionTopic."
+	for url, path := range map[string]string{"spy": "%current.channel.header.exists()", "plain": "%current.channel.endpoint.exists()"} {
+		if status, doc := w.ask("PUT", "/fhir/Basic/"+url, `{"resourceType":"Basic","id":"`+url+`","extension":[{"url":"`+five+`url","valueUri":"http://example.org/`+url+`"},
+			{"url":"`+five+`resourceTrigger","extension":[{"url":"resource","valueUri":"http://hl7.org/fhir/StructureDefinition/Subscription"},{"url":"fhirPathCriteria","valueString":"`+path+`"}]}],
+			"modifierExtension":[{"url":"`+five+`status","valueCode":"active"}],"code":{"coding":[{"system":"http://hl7.org/fhir/fhir-types","code":"SubscriptionTopic"}]}}`); status != 201 {
+			t.Fatal(status, doc)
+		}
+	}
+	spied := w.subscribe(onTopic("http://example.org/spy", spy.URL, "full-resource", ""))
+	plain := w.subscribe(onTopic("http://example.org/plain", spy.URL, "full-resource", ""))
+	w.awaitStatus(spied, "active")
+	w.awaitStatus(plain, "active")
+	if status, doc := w.askAs(mine, "PUT", "/fhir/Subscription/s", strings.Replace(body, `"r"`, `"another"`, 1)); status != 200 {
+		t.Fatal(status, doc)
+	}
+	w.until("an event of s", func() bool {
+		for _, g := range spy.taken() {
+			if _, events := told(g.doc); len(events) > 0 && strings.Contains(events[0], "Subscription/s") {
+				return true
+			}
+		}
+		return false
+	})
+	for _, g := range spy.taken() {
+		if strings.Contains(string(g.body), "secret-word") || strings.Contains(string(g.body), `"valueCanonical":"http://example.org/spy"`) && strings.Contains(string(g.body), "focus") {
+			t.Errorf("told %s", g.body)
+		}
+	}
+	if strings.Contains(w.log.String(), "secret-word") {
+		t.Error("a secret stands in the log")
+	}
 	// Who cannot read it cannot turn it elsewhere either: it is gone with the change.
 	_, doc := w.ask("GET", "/fhir/Subscription/s", "")
 	raw, err := json.Marshal(doc)

@@ -186,3 +186,49 @@ func TestSocketByToken(t *testing.T) {
 		t.Error("an expired token binds:", s)
 	}
 }
+
+// A binding ends with its token: the line is told so, and goes on with a newer one
+// without missing anything.
+func TestBindingEnds(t *testing.T) {
+	w := open(t, options{})
+	id := w.subscribe(onTopic("urn:zhiwei:topic:Patient:change", "", "id-only", ""))
+	w.awaitStatus(id, "active")
+	token := func() string {
+		_, doc := w.ask("GET", "/fhir/Subscription/"+id+"/$get-ws-binding-token", "")
+		return fmt.Sprint(values(doc, "token")...)
+	}
+	l := w.dial(t, "")
+	l.say("bind-with-token " + token())
+	if kind, _ := l.hearTold(); kind != "handshake" {
+		t.Fatal(kind)
+	}
+	said := make(chan string, 1)
+	go func() { said <- l.hear() }()
+	var text string
+	w.until("the end of the binding", func() bool {
+		w.hand.Move(time.Minute)
+		select {
+		case text = <-said:
+			return true
+		default:
+			return false
+		}
+	})
+	if !strings.HasPrefix(text, "error "+id) || !strings.Contains(text, "expired") {
+		t.Error(text)
+	}
+	w.put(identity.Root(), "Patient", "a", patient("male"))
+	w.until("the event", func() bool {
+		_, doc := w.ask("GET", "/fhir/Subscription/"+id+"/$status", "")
+		return fmt.Sprint(values(statusOf(doc), "events-since-subscription-start")...) == "1"
+	})
+	again := w.dial(t, "") // who has bound nothing for long is sent away
+	again.say("bind-with-token " + token())
+	if kind, _ := again.hearTold(); kind != "handshake" {
+		t.Fatal(kind)
+	}
+	w.put(identity.Root(), "Patient", "b", patient("male"))
+	if kind, events := again.hearTold(); kind != "event-notification" || !slices.Equal(events, []string{"2 Patient/b"}) {
+		t.Error(kind, events)
+	}
+}

@@ -273,3 +273,46 @@ func topicAsBasic(t *testing.T, rule string) {
 		t.Error(got)
 	}
 }
+
+// Criteria reach other records as a search does: along a chain, and by _has; each
+// write is judged by what stands when it is told.
+func TestChainedCriteria(t *testing.T) {
+	w := open(t, options{hooks: here})
+	chain, has := receive(t, nil), receive(t, nil)
+	a := w.subscribe(`{"resourceType":"Subscription","status":"requested","reason":"r","criteria":"Observation?code=1975-2&patient.gender=female",
+		"channel":{"type":"rest-hook","endpoint":"` + chain.URL + `","payload":"application/fhir+json"}}`)
+	b := w.subscribe(onTopic("urn:zhiwei:topic:Patient:change", has.URL, "id-only", "", "_has:Observation:patient:code=1975-2"))
+	w.awaitStatus(a, "active")
+	w.awaitStatus(b, "active")
+	root := identity.Root()
+	of := func(id, patient string) {
+		w.put(root, "Observation", id, strings.Replace(observation("1975-2", 1), `"status"`, `"subject":{"reference":"Patient/`+patient+`"},"status"`, 1))
+	}
+	w.put(root, "Patient", "eva", patient("female"))
+	w.put(root, "Patient", "max", patient("male"))
+	of("o1", "max")
+	of("o2", "eva")
+	w.put(root, "Observation", "o3", observation("1975-2", 1)) // of nobody
+	w.put(root, "Patient", "eva", `{"resourceType":"Patient","gender":"female","active":true}`)
+	of("o4", "eva")
+	w.until("both", func() bool {
+		return len(chain.taken()) >= 2 && len(has.taken()) >= 2 && strings.Contains(string(has.taken()[len(has.taken())-1].body), "Patient/eva")
+	})
+	var sent []string
+	for _, g := range chain.taken() {
+		sent = append(sent, g.method+" "+g.path)
+	}
+	if want := []string{"PUT /Observation/o2", "PUT /Observation/o4"}; !slices.Equal(sent, want) {
+		t.Errorf("by the chain %v, want %v", sent, want)
+	}
+	// Of eva's last version there is an observation whenever it is looked at; of the
+	// others one may have come before they were looked at.
+	eva := false
+	for _, g := range has.taken() {
+		_, events := told(g.doc)
+		eva = eva || len(events) == 1 && strings.HasSuffix(events[0], " Patient/eva")
+	}
+	if !eva {
+		t.Error("by _has eva was not told")
+	}
+}

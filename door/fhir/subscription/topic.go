@@ -289,6 +289,12 @@ func (g *trigger) holds(now time.Time, before, after *kernel.Indexed) (bool, err
 		}
 		doc := maps.Clone(v.Doc)
 		doc["resourceType"], doc["id"] = v.Kind, v.ID
+		if channel, ok := doc["channel"].(map[string]any); ok && v.Kind == Kind {
+			// An expression that looked at another's secret would tell it bit by bit.
+			channel = maps.Clone(channel)
+			delete(channel, "header")
+			doc["channel"] = channel
+		}
 		env.Vars[name] = fhirpath.Collection{fhirpath.Resource(model, doc)}
 		if focus == nil || name == "current" {
 			focus = env.Vars[name]

@@ -44,6 +44,8 @@ type world struct {
 	root   string // token of all scopes
 	subs   *running
 	log    *safeLog
+	owner  string
+	idle   bool
 }
 
 // running is the module under way; it can be stopped and begun anew.
@@ -60,7 +62,10 @@ type options struct {
 	keep   subscription.Keep
 	system bool // by the machine's clock
 
-	postgres bool // over PostgreSQL, not SQLite
+	postgres bool   // over PostgreSQL, not SQLite
+	database string // of PostgreSQL, where there is one already
+	owner    string // of the lease; empty: "test"
+	idle     bool   // the module is not started: others deliver
 }
 
 func open(t testing.TB, o options) *world {
@@ -86,8 +91,11 @@ func open(t testing.TB, o options) *world {
 		t.Fatal(err)
 	}
 	var st store.Store
-	if o.postgres {
-		st, err = postgres.Open(ctx, postgres.Options{URL: storetest.Postgres(t), Site: "here", Defs: h.Registry, Clock: w.clock})
+	if o.postgres && o.database == "" {
+		o.database = storetest.Postgres(t)
+	}
+	if o.database != "" {
+		st, err = postgres.Open(ctx, postgres.Options{URL: o.database, Site: "here", Defs: h.Registry, Clock: w.clock})
 	} else {
 		st, err = sqlite.Open(ctx, sqlite.Options{Path: filepath.Join(o.dir, "records.db"), Site: "here", Defs: h.Registry, Clock: w.clock})
 	}
@@ -105,6 +113,10 @@ func open(t testing.TB, o options) *world {
 	if err := w.people.Provision(ctx, w.host); err != nil {
 		t.Fatal(err)
 	}
+	if w.owner = o.owner; w.owner == "" {
+		w.owner = "test"
+	}
+	w.idle = o.idle
 	w.begin()
 	t.Cleanup(func() {
 		w.subs.end()
@@ -124,14 +136,16 @@ func open(t testing.TB, o options) *world {
 // begin starts the module, as the start of a process does.
 func (w *world) begin() {
 	w.t.Helper()
-	m := &subscription.Module{People: w.people, Owner: "test"}
+	m := &subscription.Module{People: w.people, Owner: w.owner}
 	door := fhir.New(w.kernel, fhir.Options{Version: "test", Subscriptions: m})
 	if err := m.Provision(context.Background(), w.host); err != nil {
 		w.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	if err := m.Start(ctx); err != nil {
-		w.t.Fatal(err)
+	if !w.idle {
+		if err := m.Start(ctx); err != nil {
+			w.t.Fatal(err)
+		}
 	}
 	w.subs = &running{Module: m, door: door, end: sync.OnceFunc(func() {
 		cancel()
