@@ -4,11 +4,14 @@ import { lang, t } from '../words'
 /** A refusal or failure that a person can read: message is a whole sentence. */
 export class Refusal extends Error {
   readonly problem: Problem
+  /** The OperationOutcome of the FHIR door, which names each element it objects to. */
+  readonly outcome?: Outcome
 
-  constructor(problem: Problem) {
+  constructor(problem: Problem, outcome?: Outcome) {
     super(problem.detail || problem.title)
     this.name = 'Refusal'
     this.problem = problem
+    this.outcome = outcome
   }
 
   get status(): number {
@@ -36,6 +39,8 @@ export interface Ask {
   signal?: AbortSignal
   /** Answer 401 as a Refusal without leaving the page: for signing in itself. */
   quiet?: boolean
+  /** Reads the answer; JSON.parse unless said otherwise. */
+  parse?: (text: string) => unknown
 }
 
 /**
@@ -43,7 +48,7 @@ export interface Ask {
  * is none. Throws a Refusal for every answer that is not 2xx and for a network
  * that does not carry (status 0); an abort is thrown as it is.
  */
-export async function ask<T>(path: string, { method = 'GET', body, headers, signal, quiet }: Ask = {}): Promise<T> {
+export async function ask<T>(path: string, { method = 'GET', body, headers, signal, quiet, parse = JSON.parse }: Ask = {}): Promise<T> {
   const init: RequestInit = {
     method,
     signal,
@@ -67,14 +72,14 @@ export async function ask<T>(path: string, { method = 'GET', body, headers, sign
   }
   if (!answer.ok) {
     if (answer.status === 401 && !quiet) signedOut()
-    throw new Refusal(await problemOf(answer))
+    throw await refusalOf(answer)
   }
   const text = await answer.text()
-  return (text ? JSON.parse(text) : undefined) as T
+  return (text ? parse(text) : undefined) as T
 }
 
 /** What the FHIR door says instead of a problem; details.text is its sentence. */
-interface Outcome {
+export interface Outcome {
   resourceType: 'OperationOutcome'
   issue?: { severity?: string; diagnostics?: string; details?: { text?: string }; expression?: string[] }[]
 }
@@ -89,14 +94,13 @@ export function outcomeSentence(outcome: { issue?: Outcome['issue'] }): string {
   return [...new Set(said.filter(Boolean))].join(' ')
 }
 
-async function problemOf(answer: Response): Promise<Problem> {
+async function refusalOf(answer: Response): Promise<Refusal> {
   try {
     const body = (await answer.json()) as Problem | Outcome
-    if ('resourceType' in body) return { status: answer.status, title: outcomeSentence(body) || t('error.status', { status: answer.status }) }
-    const problem = body
-    return { ...problem, status: answer.status, title: problem.title || t('error.unknown') }
+    if ('resourceType' in body) return new Refusal({ status: answer.status, title: outcomeSentence(body) || t('error.status', { status: answer.status }) }, body)
+    return new Refusal({ ...body, status: answer.status, title: body.title || t('error.unknown') })
   } catch {
-    return { status: answer.status, title: t('error.status', { status: answer.status }) }
+    return new Refusal({ status: answer.status, title: t('error.status', { status: answer.status }) })
   }
 }
 

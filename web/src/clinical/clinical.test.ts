@@ -113,7 +113,7 @@ describe('a file to upload', () => {
 
   it('gives back what failed, a resource a line', () => {
     const load = readLoad('a.json', '{"resourceType":"Patient","id":"x"}')
-    expect(failedLines([{ item: load.items[0]!, result: 'failed', status: '400', at: '', why: '' }])).toBe('{"resourceType":"Patient","id":"x"}\n')
+    expect(failedLines([{ item: load.items[0]!, result: 'failed', status: '400', at: '', version: '', why: '' }])).toBe('{"resourceType":"Patient","id":"x"}\n')
   })
 })
 

@@ -1,6 +1,7 @@
 import { concept, date, identifier, nameOfPerson, observed, period, reference, sex, status, what, when } from './show'
 import type { Resource } from './fhir'
-import { c, statusWord } from '../words/clinical'
+import { c } from '../words/clinical'
+import { statusWord } from '../words/codes'
 
 /** A column of the table of found resources. */
 export interface ResourceColumn {
@@ -35,7 +36,7 @@ export function columnsOf(type: string): ResourceColumn[] {
         column('name', c('name'), (r) => nameOfPerson(r) || String(r.id)),
         column('gender', c('sex'), (r) => sex(r.gender)),
         column('birthDate', c('birthDate'), (r) => date(r.birthDate)),
-        column('identifier', c('identifier'), (r) => ((r.identifier ?? []) as unknown[]).map(identifier).filter(Boolean).slice(0, 2).join('  ')),
+        column('identifier', c('identifier'), (r) => [...new Set(((r.identifier ?? []) as unknown[]).map(identifier).filter(Boolean))].slice(0, 2).join('  ')),
         updated(),
       ]
     case 'Observation':

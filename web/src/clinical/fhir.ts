@@ -22,7 +22,7 @@ export interface Entry {
   fullUrl?: string
   resource?: Resource
   search?: { mode?: 'match' | 'include' | 'outcome' }
-  request?: { method: string; url: string }
+  request?: { method: string; url: string; ifMatch?: string }
   response?: { status: string; location?: string; etag?: string; lastModified?: string; outcome?: Resource }
 }
 

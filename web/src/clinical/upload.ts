@@ -123,6 +123,8 @@ export interface Outcome {
   status: string
   /** Type/id where it stands now. */
   at: string
+  /** The version it has there; '' where it is not told. */
+  version: string
   why: string
 }
 
@@ -139,7 +141,7 @@ export async function sendPart(part: Part, signal?: AbortSignal): Promise<Outcom
     const at = /Bundle\.entry\[(\d+)\]/.exec(error instanceof Refusal ? (error.problem.path ?? '') : '')?.[1]
     return part.items.map((item, i) => {
       const guilty = at === undefined || Number(at) === i
-      return { item, result: guilty ? 'failed' : 'undone', status, at: '', why: guilty ? why : '' }
+      return { item, result: guilty ? 'failed' : 'undone', status, at: '', version: '', why: guilty ? why : '' }
     })
   }
 }
@@ -147,10 +149,11 @@ export async function sendPart(part: Part, signal?: AbortSignal): Promise<Outcom
 function outcomeOf(item: Item, entry: Entry | undefined): Outcome {
   const status = entry?.response?.status ?? ''
   const code = Number(status.slice(0, 3))
+  const version = /\/_history\/(.+)$/.exec(entry?.response?.location ?? '')?.[1] ?? ''
   const at = (entry?.response?.location ?? '').replace(/^https?:\/\/[^/]+/, '').replace(/^\/?fhir\//, '').replace(/\/_history\/.*$/, '')
-  if (code >= 200 && code < 300) return { item, result: code === 201 ? 'created' : item.entry.request?.method === 'PUT' ? 'updated' : 'done', status, at, why: '' }
-  if (code === 304) return { item, result: 'done', status, at, why: '' }
-  return { item, result: 'failed', status, at: '', why: outcomeSentence((entry?.response?.outcome ?? {}) as { issue?: [] }) || status }
+  if (code >= 200 && code < 300) return { item, result: code === 201 ? 'created' : item.entry.request?.method === 'PUT' ? 'updated' : 'done', status, at, version, why: '' }
+  if (code === 304) return { item, result: 'done', status, at, version, why: '' }
+  return { item, result: 'failed', status, at: '', version: '', why: outcomeSentence((entry?.response?.outcome ?? {}) as { issue?: [] }) || status }
 }
 
 /** What failed, as NDJSON that can be mended and sent again. */
@@ -159,4 +162,44 @@ export function failedLines(outcomes: Outcome[]): string {
     .filter((o) => o.result === 'failed' && o.item.entry.resource)
     .map((o) => JSON.stringify(o.item.entry.resource) + '\n')
     .join('')
+}
+
+/** What taking back left: those that are gone, and those that stay with the reason. */
+export interface TakenBack {
+  gone: Outcome[]
+  kept: { outcome: Outcome; why: string }[]
+}
+
+/**
+ * Deletes what an upload created, at the version it was created with: what
+ * somebody changed since stays. Resources that others refer to go after those
+ * that refer to them, so what is refused is asked again as long as anything goes.
+ */
+export async function takeBack(created: Outcome[]): Promise<TakenBack> {
+  const gone: Outcome[] = []
+  let left = [...created].reverse()
+  let kept: TakenBack['kept'] = []
+  for (let before = -1; left.length > 0 && left.length !== before; left = kept.map((k) => k.outcome)) {
+    before = left.length
+    kept = []
+    for (let i = 0; i < left.length; i += partSize) {
+      const some = left.slice(i, i + partSize)
+      const entry = some.map((o): Entry => ({ request: { method: 'DELETE', url: o.at, ...(o.version ? { ifMatch: `W/"${o.version}"` } : {}) } }))
+      const answer = await fhir<Bundle>('', { method: 'POST', body: { resourceType: 'Bundle', type: 'batch', entry } })
+      some.forEach((outcome, n) => {
+        const response = answer.entry?.[n]?.response
+        const code = Number((response?.status ?? '').slice(0, 3))
+        if (code >= 200 && code < 300) gone.push(outcome)
+        else kept.push({ outcome, why: outcomeSentence((response?.outcome ?? {}) as { issue?: [] }) || (response?.status ?? '') })
+      })
+    }
+  }
+  return { gone, kept }
+}
+
+/** The report as CSV by RFC 4180, with a byte order mark so that Excel reads the Chinese. */
+export function reportLines(outcomes: Outcome[]): string {
+  const cell = (s: string | number) => `"${String(s).replace(/^(?=[=+\-@\t\r])/, "'").replaceAll('"', '""')}"`
+  const rows = outcomes.map((o) => [o.item.file, o.item.n, o.item.entry.resource?.resourceType ?? '', o.result, o.status, o.at, o.version, o.why])
+  return '\uFEFF' + [['file', 'entry', 'resourceType', 'result', 'status', 'reference', 'version', 'message'], ...rows].map((r) => r.map(cell).join(',') + '\r\n').join('')
 }

@@ -1,5 +1,5 @@
 import { ref } from 'vue'
-import { locale, t } from '../words'
+import { lang, locale, t } from '../words'
 
 /** The present, stepped every 20 s, so that relative times on a page move. */
 export const now = ref(Date.now())
@@ -41,7 +41,7 @@ export function short(s: string): string {
   const sameYear = date.getFullYear() === new Date(now.value).getFullYear()
   return format(sameYear ? 'short' : 'shortYear', {
     year: sameYear ? undefined : 'numeric',
-    month: '2-digit',
+    month: lang.value === 'zh' ? '2-digit' : 'short', // 03/09 is read in two ways
     day: '2-digit',
     hour: '2-digit',
     minute: '2-digit',

@@ -180,6 +180,40 @@ export const table = {
   'prefix.ne': ['不等于 ne', 'not (ne)'],
   'prefix.sa': ['晚于 sa', 'starts after (sa)'],
 
+  add: ['新增', 'Add'],
+  'section.add': ['新增：{section}', 'Add: {section}'],
+  'allergies.add': ['登记过敏', 'Record an allergy'],
+  'help.patients': ['输入后按 Enter 打开第一位，↓ ↑ 逐位移动。', 'Type and press Enter to open the first; ↓ ↑ move through them.'],
+  'help.resources': ['查任意类型的 FHIR 记录；网址就是这次查询，可以发给同事。', 'Records of any FHIR type; the address of this page is the search and can be sent to a colleague.'],
+  'help.terms': ['诊断、检验、药品等代码的名称与上下级。', 'Codes of diagnoses, tests and drugs, with what stands above and below.'],
+  'help.upload': ['先看清单再提交；逐条报告结果，新建的可以撤回。', 'Look before sending; each entry is reported, and what was created can be taken back.'],
+  'export.all': ['NDJSON（全部）', 'NDJSON (all)'],
+  'export.allHelp': ['逐页取回全部结果，最多 {n} 条；更多请用 $export', 'All that is found, up to {n}; for more use $export'],
+  'export.stop': ['已取 {n} 条，停止', '{n} so far: stop'],
+  'upload.keptBack': ['{n} 条没有撤回：{why}', '{n} stay: {why}'],
+  'upload.saveReport': ['下载报告（CSV）', 'Download the report (CSV)'],
+  'upload.takeBack': ['撤回新建的 {n} 条', 'Take back the {n} created'],
+  'upload.takeBackAsk': ['删除这次新建的 {n} 条？之后被别人改过的会保留；更新过的请在各自页面恢复旧版本。', 'Delete the {n} created here? Those that somebody changed since stay; what was updated is restored on its own page.'],
+  'upload.takenBack': ['已撤回 {n} 条。', '{n} were taken back.'],
+  'versions.restore': ['恢复', 'Restore'],
+  'versions.restoreThis': ['恢复到版本 {n}', 'Restore version {n}'],
+  'versions.undo': ['撤销', 'Undo'],
+  'edit.broken': ['第 {n} 行不是完整的 JSON，改好后才能保存', 'Line {n} is not whole JSON; it can be saved once mended'],
+  'edit.checking': ['正在校验…', 'Checking…'],
+  'edit.codeOf': ['为“{element}”查代码', 'Find a code for {element}'],
+  'edit.errors': ['{n} 处不合要求', '{n} to mend'],
+  'edit.findings': ['校验结果', 'What the check says'],
+  'edit.form': ['表单', 'Form'],
+  'edit.formHint': ['这里是常用的元素；其余元素在 JSON 里，保存时原样保留。', 'These are the usual elements; the others are in JSON and are kept as they are.'],
+  'edit.line': ['第 {n} 行', 'line {n}'],
+  'edit.tidy': ['整理格式', 'Format'],
+  'edit.uncode': ['去掉代码 {code}', 'Remove code {code}'],
+  'edit.valid': ['校验通过', 'Valid'],
+  'edit.views': ['编辑方式', 'How to edit'],
+  'severity.error': ['错误', 'error'],
+  'severity.information': ['提示', 'note'],
+  'severity.warning': ['警告', 'warning'],
+
   'json.elements': ['{n} 个元素', '{n} elements'],
   'json.fold': ['全部折叠', 'Fold all'],
   'json.items': ['{n} 项', '{n} items'],
@@ -226,7 +260,7 @@ export const table = {
   'result.created': ['新建', 'created'],
   'result.done': ['完成', 'done'],
   'result.failed': ['失败', 'failed'],
-  'result.undone': ['随事务撤回', 'undone with the transaction'],
+  'result.undone': ['已撤回', 'undone'],
   'result.updated': ['更新', 'updated'],
 
   'terms.above': ['上级', 'Above'],
@@ -269,43 +303,6 @@ export function c(key: Word, params?: Record<string, string | number>): string {
   return sentence.replace(/\{(\w+)\}/g, (whole, name: string) => String(params[name] ?? whole))
 }
 
-/** Codes of FHIR's status value sets in words; a code not listed is shown as it is. */
-const statuses: Record<string, readonly [zh: string, en: string]> = {
-  active: ['有效', 'active'],
-  amended: ['已修订', 'amended'],
-  appended: ['已补充', 'appended'],
-  arrived: ['已到达', 'arrived'],
-  cancelled: ['已取消', 'cancelled'],
-  completed: ['已完成', 'completed'],
-  corrected: ['已更正', 'corrected'],
-  current: ['现行', 'current'],
-  draft: ['草稿', 'draft'],
-  'entered-in-error': ['误录', 'entered in error'],
-  final: ['最终', 'final'],
-  finished: ['已结束', 'finished'],
-  'in-progress': ['进行中', 'in progress'],
-  inactive: ['不活动', 'inactive'],
-  'not-done': ['未执行', 'not done'],
-  'on-hold': ['暂停', 'on hold'],
-  partial: ['部分', 'partial'],
-  planned: ['计划中', 'planned'],
-  preliminary: ['初步', 'preliminary'],
-  recurrence: ['复发', 'recurrence'],
-  registered: ['已登记', 'registered'],
-  relapse: ['再发', 'relapse'],
-  remission: ['缓解', 'remission'],
-  resolved: ['已解决', 'resolved'],
-  stopped: ['已停用', 'stopped'],
-  superseded: ['已被取代', 'superseded'],
-  triaged: ['已分诊', 'triaged'],
-  unknown: ['未知', 'unknown'],
-}
-
-export function statusWord(status: string): string {
-  const words = statuses[status]
-  return words ? say({ zh: words[0], en: words[1] }) : status
-}
-
 /** Modifiers in words, with the modifier itself. */
 const modifierWords: Record<string, readonly [zh: string, en: string]> = {
   above: ['上级含它', 'it or above'],
@@ -324,4 +321,60 @@ const modifierWords: Record<string, readonly [zh: string, en: string]> = {
 export function modifierWord(modifier: string): string {
   const words = modifierWords[modifier]
   return words ? `${say({ zh: words[0], en: words[1] })} :${modifier}` : ':' + modifier
+}
+
+/** What people call the elements of a form, by path, or by the end of one; the path itself where it has no name here. */
+const elementWords: Record<string, readonly [zh: string, en: string]> = {
+  abatementDateTime: ['缓解或痊愈于', 'Abated on'],
+  active: ['在用', 'In use'],
+  'address[0].text': ['地址', 'Address'],
+  authoredOn: ['开立时间', 'Written on'],
+  birthDate: ['出生日期', 'Date of birth'],
+  'category[0]': ['类别', 'Category'],
+  class: ['就诊类型', 'Class'],
+  clinicalStatus: ['临床状态', 'Clinical status'],
+  code: ['是什么', 'What'],
+  conclusion: ['结论', 'Conclusion'],
+  criticality: ['危险程度', 'Criticality'],
+  'dosageInstruction[0].text': ['用法用量', 'Dosage'],
+  effectiveDateTime: ['测量或观察时间', 'Time of the observation'],
+  gender: ['性别', 'Sex'],
+  'identifier[0].system': ['标识号的发放体系（URI）', 'System of the identifier (URI)'],
+  'identifier[0].value': ['标识号', 'Identifier'],
+  intent: ['意图', 'Intent'],
+  lotNumber: ['批号', 'Lot number'],
+  managingOrganization: ['管理机构', 'Managing organisation'],
+  medicationCodeableConcept: ['药品', 'Medication'],
+  name: ['名称', 'Name'],
+  'name[0].family': ['姓', 'Family name'],
+  'name[0].given[0]': ['名', 'Given name'],
+  'name[0].text': ['姓名', 'Name'],
+  'note[0].text': ['备注', 'Note'],
+  occurrenceDateTime: ['接种时间', 'Given on'],
+  onsetDateTime: ['起病于', 'Onset'],
+  partOf: ['上级机构', 'Part of'],
+  patient: ['患者', 'Patient'],
+  performedDateTime: ['执行时间', 'Performed on'],
+  'performer[0]': ['执行者', 'Performer'],
+  'period.end': ['结束时间', 'End'],
+  'period.start': ['开始时间', 'Start'],
+  'reaction[0].manifestation[0]': ['反应表现', 'Reaction'],
+  'reasonCode[0]': ['就诊原因', 'Reason'],
+  recordedDate: ['记录时间', 'Recorded on'],
+  requester: ['开立者', 'Requester'],
+  serviceProvider: ['就诊机构', 'Provider'],
+  status: ['状态', 'Status'],
+  subject: ['患者', 'Patient'],
+  'telecom[0].value': ['电话', 'Telephone'],
+  'type[0]': ['就诊内容', 'Type'],
+  vaccineCode: ['疫苗', 'Vaccine'],
+  valueCodeableConcept: ['结果（代码）', 'Result (coded)'],
+  valueQuantity: ['结果（数值）', 'Result (number)'],
+  valueString: ['结果（文字）', 'Result (text)'],
+  verificationStatus: ['核实状态', 'Verification'],
+}
+
+export function elementWord(path: string): string {
+  const words = elementWords[path]
+  return words ? say({ zh: words[0], en: words[1] }) : path
 }
