@@ -158,8 +158,13 @@ func (g *Gate) entrance(methods map[string]Route) http.HandlerFunc {
 					allow = append(allow, http.MethodHead)
 				}
 			}
+			allow = append(allow, http.MethodOptions)
 			slices.Sort(allow)
 			w.Header().Set("Allow", strings.Join(allow, ", "))
+			if r.Method == http.MethodOptions { // which methods there are is public
+				w.WriteHeader(http.StatusNoContent)
+				return
+			}
 			ProblemStatus(w, r, http.StatusMethodNotAllowed, errs.E(errs.Invalid, r.Method, clip(r.URL.Path, 200),
 				"这个地址不支持 "+clip(r.Method, 20)+"；可用："+strings.Join(allow, "、")+"。",
 				"This address does not take "+clip(r.Method, 20)+"; use "+strings.Join(allow, ", ")+"."))
