@@ -97,10 +97,8 @@ func (b *indexBuilder) add(c *column, n node, occ int32) {
 			b.date(c.name, lo, hi, occ)
 		}
 	case kind.NumberParam:
-		if lit, ok := n.v.(json.Number); ok {
-			if lo, hi, err := search.Interval(string(lit)); err == nil {
-				b.addQuantity(search.Quantity{Param: c.name, Lo: lo, Hi: hi, Occ: occ})
-			}
+		if f, ok := decimalOf(n.v); ok {
+			b.addQuantity(search.Quantity{Param: c.name, Lo: f, Hi: f, Occ: occ})
 		}
 	case kind.QuantityParam:
 		b.quantity(c.name, n, occ)
@@ -109,6 +107,11 @@ func (b *indexBuilder) add(c *column, n node, occ int32) {
 	case kind.URIParam:
 		if s, ok := n.v.(string); ok && s != "" {
 			b.addToken(c.name, "", s, occ)
+			if n.typ != nil && n.typ.name == "canonical" {
+				// What is asked for without a version is found in every version.
+				plain, _, _ := strings.Cut(s, "|")
+				b.addToken(c.name, "", plain, occ)
+			}
 		}
 	case kind.NearParam:
 		b.place(c.name, n, occ)
@@ -358,8 +361,9 @@ func (b *indexBuilder) span(v map[string]any) (lo, hi int64, ok bool) {
 	return lo, hi, ok
 }
 
-// quantity follows FHIR R4 §3.1.1.4.11. A comparator opens one side; a number
-// too large to compare is not found.
+// quantity follows FHIR R4 §3.1.1.4.11. A value is the number it says, however
+// many digits it is written with: precision widens what is asked for, not what is
+// there. A comparator opens one side; a number too large to compare is not found.
 func (b *indexBuilder) quantity(name string, n node, occ int32) {
 	v, ok := n.v.(map[string]any)
 	if !ok || n.typ == nil {
@@ -370,8 +374,8 @@ func (b *indexBuilder) quantity(name string, n node, occ int32) {
 		low, _ := v["low"].(map[string]any)
 		high, _ := v["high"].(map[string]any)
 		q := search.Quantity{Param: name, Lo: math.Inf(-1), Hi: math.Inf(1), Occ: occ}
-		lo, _, hasLow := amount(low)
-		_, hi, hasHigh := amount(high)
+		lo, hasLow := decimalOf(low["value"])
+		hi, hasHigh := decimalOf(high["value"])
 		if hasLow {
 			q.Lo = lo
 			q.System, q.Unit = unit(low)
@@ -384,14 +388,15 @@ func (b *indexBuilder) quantity(name string, n node, occ int32) {
 			b.addQuantity(q)
 		}
 	case "Money":
-		if lo, hi, ok := amount(v); ok {
-			b.addQuantity(search.Quantity{Param: name, System: currencies, Unit: str(v, "currency"), Lo: lo, Hi: hi, Occ: occ})
+		if f, ok := decimalOf(v["value"]); ok {
+			b.addQuantity(search.Quantity{Param: name, System: currencies, Unit: str(v, "currency"), Lo: f, Hi: f, Occ: occ})
 		}
 	default:
-		lo, hi, ok := amount(v)
+		f, ok := decimalOf(v["value"])
 		if !ok {
 			return
 		}
+		lo, hi := f, f
 		switch str(v, "comparator") {
 		case "<", "<=":
 			lo = math.Inf(-1)
@@ -410,13 +415,13 @@ func (b *indexBuilder) quantity(name string, n node, occ int32) {
 // currencies is the code system of Money.currency (FHIR R4 §2.24.0.12).
 const currencies = "urn:iso:std:iso:4217"
 
-func amount(v map[string]any) (lo, hi float64, ok bool) {
-	lit, isNumber := v["value"].(json.Number)
+func decimalOf(v any) (f float64, ok bool) {
+	lit, isNumber := v.(json.Number)
 	if !isNumber {
-		return 0, 0, false
+		return 0, false
 	}
-	lo, hi, err := search.Interval(string(lit))
-	return lo, hi, err == nil
+	f, err := lit.Float64()
+	return f, err == nil
 }
 
 func unit(v map[string]any) (system, code string) {

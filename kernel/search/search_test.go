@@ -70,7 +70,7 @@ func TestClauses(t *testing.T) {
 		}},
 		{"value", "gt5.4|http://unitsofmeasure.org|mg", func(c search.Clause) bool {
 			v := c.Any[0]
-			return v.Compare == search.Gt && v.Unit == "mg" && v.Min < 5.4 && v.Max > 5.4
+			return v.Compare == search.Gt && v.Unit == "mg" && v.Min == 5.4 && v.Max == 5.4
 		}},
 		{"pair", "x$5", func(c search.Clause) bool { return len(c.Any[0].Parts) == 2 }},
 		{"any", "bare", func(c search.Clause) bool { return len(c.Any) == 2 && c.Any[1].Ref.Kind == "doc" }},

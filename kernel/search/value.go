@@ -256,6 +256,9 @@ func (p Parser) date(key, s string) (v Value, err error) {
 	return v, nil
 }
 
+// quantity reads a number with or without a unit (FHIR R4 §3.1.1.4.6, §3.1.1.4.11):
+// the digits it is written with say how exact eq and ne are, and count for
+// nothing where it is compared.
 func quantity(d kind.Param, key, s string) (v Value, err error) {
 	v.Compare, s = prefix(s)
 	parts := SplitEscaped(s, '|')
@@ -267,9 +270,18 @@ func quantity(d kind.Param, key, s string) (v Value, err error) {
 	if v.Min, v.Max, err = Interval(parts[0]); err != nil {
 		return v, errs.Wrap("search", key, err)
 	}
-	if v.Compare == Ap {
+	switch v.Compare {
+	case Ap:
 		spread := math.Abs(v.Min+v.Max) / 2 * 0.1 // FHIR recommends 10 %
 		v.Min, v.Max = v.Min-spread, v.Max+spread
+	case Gt, Lt, Ge, Le, Sa, Eb: // the number itself, however many digits it is written with
+		f, err := strconv.ParseFloat(parts[0], 64)
+		if err != nil {
+			return v, errs.Wrap("search", key, err)
+		}
+		v.Min, v.Max = f, f
+	case Eq, Ne: // [99.5, 100.5): the upper end is the next number's
+		v.Max = math.Nextafter(v.Max, v.Min)
 	}
 	return v, nil
 }
