@@ -190,6 +190,22 @@ func referenceTargets(t *typeDef, e expr) []string {
 	return nil
 }
 
+// RefersByURL tells whether a search parameter of R4 looks at canonical URLs
+// alone, so that what it refers to is known by its URL and not by an id.
+func RefersByURL(typ, code string) bool {
+	d := r4()
+	t, p := d.byName[typ], d.param(typ, code)
+	if t == nil || p == nil || p.Type != string(kind.ReferenceParam) {
+		return false
+	}
+	b := layoutBuilder{def: d, typ: t}
+	list, err := b.branches(p.Expr, t)
+	return err == nil && len(list) > 0 && !slices.ContainsFunc(list, func(e expr) bool {
+		is := elementType(t, e)
+		return is == nil || is.name != "canonical"
+	})
+}
+
 // holdsCode tells whether the element at a path is a code: its binding implies the
 // system (FHIR R4 §3.1.1.4.10).
 func holdsCode(t *typeDef, e expr) bool {

@@ -249,3 +249,131 @@ func TestPostSearchOfCompartment(t *testing.T) {
 	}
 	s.ask("GET", "/fhir/Patient/p/_history/1", nil).want(t, http.StatusOK)
 }
+
+// Places and organisations are found with all that is in them.
+func TestBelowAndAboveOfReferences(t *testing.T) {
+	s := serve(t)
+	for _, l := range [][2]string{{"campus", ""}, {"house", "campus"}, {"floor", "house"}, {"room", "floor"}, {"other", ""}} {
+		part := ""
+		if l[1] != "" {
+			part = `,"partOf":{"reference":"Location/` + l[1] + `"}`
+		}
+		s.put(`{"resourceType":"Location","id":"` + l[0] + `"` + part + `}`)
+	}
+	s.put(`{"resourceType":"Organization","id":"group","name":"g"}`, `{"resourceType":"Organization","id":"ward","name":"w","partOf":{"reference":"Organization/group"}}`)
+	for id, at := range map[string]string{"e1": "floor", "e2": "other", "e3": "room"} {
+		s.put(`{"resourceType":"Encounter","id":"` + id + `","status":"finished","class":{"code":"AMB"},"serviceProvider":{"reference":"Organization/ward"},"location":[{"location":{"reference":"Location/` + at + `"}}]}`)
+	}
+	s.finds([][2]string{
+		{"Location?partof:below=campus", "house floor room"},
+		{"Location?partof:below=Location/house", "floor room"},
+		{"Location?partof:below=" + s.url + "/fhir/Location/floor", "room"},
+		{"Encounter?location:below=campus", "e1 e3"},
+		{"Encounter?location:below=Location/room,Location/other", "e2 e3"},
+		{"Encounter?location:below=nowhere", ""},
+		{"Encounter?location:above=Location/room", "e1 e3"},
+		{"Encounter?location:above=Location/floor", "e1"},
+		{"Encounter?service-provider:below=group&location:below=floor", "e1 e3"},
+		{"Encounter?location.partof:below=Location/house", "e1 e3"},
+		{"Location?_has:Encounter:location:service-provider:below=Organization/group", "floor other room"},
+	})
+	// A circle ends.
+	s.put(`{"resourceType":"Location","id":"campus","partOf":{"reference":"Location/room"}}`)
+	s.finds([][2]string{{"Encounter?location:below=room", "e1 e3"}, {"Encounter?location:above=room", "e1 e3"}})
+	for _, bad := range []string{"Encounter?subject:below=Patient/x", "Observation?device:above=x"} {
+		if a := s.ask("GET", "/fhir/"+bad, nil); a.status != 400 {
+			t.Errorf("%s: %d", bad, a.status)
+		}
+	}
+	if a := s.ask("DELETE", "/fhir/Encounter?location:below=campus", nil); a.status != 400 {
+		t.Errorf("as criteria of a delete: %d %s", a.status, a.raw)
+	}
+}
+
+// What is named by a canonical URL is found with and without its version, and
+// followed both ways.
+func TestCanonicalReferences(t *testing.T) {
+	s := serve(t)
+	s.put(`{"resourceType":"Questionnaire","id":"q3","url":"http://x/q","version":"3","status":"active"}`,
+		`{"resourceType":"Questionnaire","id":"q4","url":"http://x/q","version":"4","status":"active"}`,
+		`{"resourceType":"QuestionnaireResponse","id":"r3","questionnaire":"http://x/q|3","status":"completed"}`,
+		`{"resourceType":"QuestionnaireResponse","id":"r4","questionnaire":"http://x/q|4","status":"completed"}`,
+		`{"resourceType":"QuestionnaireResponse","id":"r","questionnaire":"http://x/q","status":"completed"}`,
+		`{"resourceType":"Basic","id":"b","meta":{"profile":["http://x/p|1.0"]},"code":{"text":"x"}}`)
+	s.finds([][2]string{
+		{"QuestionnaireResponse?questionnaire=http://x/q", "r r3 r4"},
+		{"QuestionnaireResponse?questionnaire=http://x/q|3", "r3"},
+		{"Basic?_profile=http://x/p", "b"},
+		{"Basic?_profile=http://x/p|1.0", "b"},
+		{"Basic?_profile=http://x/p|2.0", ""},
+		{"Basic?_profile:below=http://x", "b"},
+	})
+	for path, want := range map[string]string{
+		"Questionnaire?_id=q3&_revinclude=QuestionnaireResponse:questionnaire":      "r r3",
+		"Questionnaire?version=3,4&_revinclude=QuestionnaireResponse:questionnaire": "r r3 r4",
+		"QuestionnaireResponse?_id=r3&_include=QuestionnaireResponse:questionnaire": "q3",
+		"QuestionnaireResponse?_id=r&_include=QuestionnaireResponse:questionnaire":  "q3 q4",
+	} {
+		a := s.ask("GET", "/fhir/"+path, nil)
+		got := a.inMode("include")
+		slices.Sort(got)
+		if a.status != 200 || strings.Join(got, " ") != want {
+			t.Errorf("%s: %d %v, want %s", path, a.status, got, want)
+		}
+	}
+	for _, path := range []string{"QuestionnaireResponse?questionnaire.version=3", "Questionnaire?_has:QuestionnaireResponse:questionnaire:status=completed"} {
+		if a := s.ask("GET", "/fhir/"+path, nil, "Accept-Language", "en"); a.status != 400 || !strings.Contains(string(a.raw), "canonical") {
+			t.Errorf("%s: %d %s", path, a.status, a.raw)
+		}
+	}
+}
+
+// A number is what it says, however it is written there; what is asked for is as
+// exact as its digits, and exact where it is compared (R4 §3.1.1.4.6).
+func TestNumbers(t *testing.T) {
+	s := serve(t)
+	for id, v := range map[string]string{"a": "5", "b": "5.40", "c": "99.8", "d": "1.00e2", "e": "100.2"} {
+		s.put(fmt.Sprintf(`{"resourceType":"Observation","id":%q,"status":"final","code":{"text":"x"},"valueQuantity":{"value":%s,"unit":"mg","system":"http://unitsofmeasure.org","code":"mg"}}`, id, v))
+		if a := s.ask("GET", "/fhir/Observation/"+id, nil); !strings.Contains(string(a.raw), `"value":`+v+`,`) {
+			t.Errorf("%s is not kept as it was written: %s", v, a.raw)
+		}
+	}
+	s.put(`{"resourceType":"Observation","id":"f","status":"final","code":{"text":"x"},"valueQuantity":{"value":5,"comparator":"<","unit":"mg"}}`,
+		`{"resourceType":"Patient","id":"p"}`,
+		`{"resourceType":"RiskAssessment","id":"r1","status":"final","subject":{"reference":"Patient/p"},"prediction":[{"probabilityDecimal":0.80}]}`,
+		`{"resourceType":"RiskAssessment","id":"r2","status":"final","subject":{"reference":"Patient/p"},"prediction":[{"probabilityDecimal":0.8049}]}`)
+	const q, p = "Observation?value-quantity=", "RiskAssessment?probability="
+	s.finds([][2]string{
+		{q + "5", "a b"},
+		{q + "5.0", "a"},
+		{q + "5.4", "b"},
+		{q + "5.400", "b"},
+		{q + "100", "c d e"},
+		{q + "100.0", "d"},
+		{q + "1.000e2", "d"},
+		{q + "lt100||mg", "a b c f"},
+		{q + "gt100", "e"},
+		{q + "ge100", "d e"},
+		{q + "le100||mg", "a b c d f"},
+		{q + "lt5.4", "a f"},
+		{q + "ge5||mg", "a b c d e"},
+		{q + "ne100&value-quantity=gt50", ""},
+		{q + "ne100.0&value-quantity=gt50", "c e"},
+		{q + "sa99.8", "d e"},
+		{q + "eb99.8", "a b f"},
+		{q + "lt100,gt100", "a b c e f"},
+		{q + "99.5", ""},
+		{q + "ap95", "c d e"},
+		{p + "0.8", "r1 r2"},
+		{p + "0.80", "r1 r2"},
+		{p + "0.800", "r1"},
+		{p + "gt0.8", "r2"},
+		{p + "le0.80", "r1"},
+		{p + "8e-1", "r1 r2"},
+		{p + "ne0.800", "r2"},
+	})
+	// In the order of what they are: what is below five comes first.
+	if got := strings.Join(s.ask("GET", "/fhir/Observation?_sort=value-quantity", nil).want(t, 200).ids(), " "); got != "f a b c d e" {
+		t.Errorf("sorted: %s", got)
+	}
+}

@@ -1,6 +1,7 @@
 package fhir
 
 import (
+	"encoding/json"
 	"slices"
 	"strconv"
 	"strings"
@@ -131,8 +132,9 @@ func (d *Door) included(find finder, matches []record.Record, includes []include
 	return x, nil
 }
 
-// add asks for records and keeps those not seen yet, as far as there is room.
-func (x *inclusion) add(q search.Query) error {
+// add asks for records and keeps those not seen yet, as far as there is room;
+// where fits is given, those that fit.
+func (x *inclusion) add(q search.Query, fits func(*record.Record) (bool, error)) error {
 	for {
 		// One more than there is room for, and room for those seen already.
 		q.Limit = min(maxIncluded-len(x.out)+1+len(x.seen), maxCount)
@@ -144,6 +146,13 @@ func (x *inclusion) add(q search.Query) error {
 			r := &page.Records[i]
 			if x.seen[r.Key] {
 				continue
+			}
+			if fits != nil {
+				if ok, err := fits(r); err != nil {
+					return err
+				} else if !ok {
+					continue
+				}
 			}
 			if len(x.out) == maxIncluded {
 				x.more = true
@@ -163,6 +172,7 @@ func (x *inclusion) referred(from []record.Record, i include) error {
 	ids := map[string][]search.Value{}
 	asked := map[record.Key]bool{}
 	urls := map[string][]search.Value{}
+	names := map[string]bool{} // url, or url|version
 	var kinds []string
 	for n := range from {
 		r := &from[n]
@@ -185,6 +195,7 @@ func (x *inclusion) referred(from []record.Record, i include) error {
 			for _, ref := range refsOf(ix, p) {
 				switch {
 				case ref.URL != "":
+					names[ref.URL] = true
 					to := p.To
 					if len(to) == 0 {
 						to = clinical.ResourceTypes()
@@ -208,12 +219,16 @@ func (x *inclusion) referred(from []record.Record, i include) error {
 		}
 	}
 	for _, k := range kinds {
-		if err := x.batches(k, search.ParamID, ids[k]); err != nil {
+		if err := x.batches(k, search.ParamID, ids[k], nil); err != nil {
 			return err
 		}
 	}
 	for _, k := range clinical.ResourceTypes() {
-		if err := x.batches(k, "url", urls[k]); err != nil {
+		err := x.batches(k, "url", urls[k], func(r *record.Record) (bool, error) { // not another version
+			url, version, err := canonicalOf(r)
+			return names[url] || names[url+"|"+version], err
+		})
+		if err != nil {
 			return err
 		}
 	}
@@ -243,26 +258,59 @@ func canonical(url string) search.Value {
 	return search.Value{AnySystem: true, Code: url}
 }
 
+// canonicalOf gives the URL and the version by which a resource is named.
+func canonicalOf(r *record.Record) (url, version string, err error) {
+	var is struct{ URL, Version string }
+	err = errs.Wrap("search", r.Key.String(), json.Unmarshal(r.Data, &is))
+	return is.URL, is.Version, err
+}
+
 // referring includes what refers to records by a parameter.
 func (x *inclusion) referring(from []record.Record, i include) error {
 	decl := x.d.k.Registry().Find(i.source)
 	p := decl.Param(i.param)
-	var refs []search.Value
+	var refs, urls []search.Value
+	names := map[string]bool{} // url, and url|version
 	for n := range from {
-		if k := from[n].Key; (len(p.To) == 0 || slices.Contains(p.To, k.Kind)) && (i.target == "" || i.target == k.Kind) {
-			refs = append(refs, search.Value{Ref: k})
+		k := from[n].Key
+		if len(p.To) > 0 && !slices.Contains(p.To, k.Kind) || i.target != "" && i.target != k.Kind {
+			continue
+		}
+		refs = append(refs, search.Value{Ref: k})
+		if !x.hasURL(k.Kind) {
+			continue
+		}
+		url, version, err := canonicalOf(&from[n])
+		if err != nil {
+			return err
+		}
+		if url != "" {
+			urls = append(urls, search.Value{URL: url})
+			names[url], names[url+"|"+version] = true, true
 		}
 	}
-	return x.batches(i.source, i.param, refs)
+	if err := x.batches(i.source, i.param, refs, nil); err != nil {
+		return err
+	}
+	return x.batches(i.source, i.param, urls, func(r *record.Record) (bool, error) { // not what means another version
+		ix, err := x.d.k.Indexed(*r)
+		if errs.Is(err, errs.Invalid) {
+			return false, nil // not whole, since the reader may not see all of it
+		}
+		if err != nil {
+			return false, err
+		}
+		return slices.ContainsFunc(refsOf(ix, p), func(ref search.Ref) bool { return names[ref.URL] }), nil
+	})
 }
 
 // batches asks for records of a kind by many values of a parameter.
-func (x *inclusion) batches(kindName, param string, values []search.Value) error {
+func (x *inclusion) batches(kindName, param string, values []search.Value, fits func(*record.Record) (bool, error)) error {
 	for list := range slices.Chunk(values, includeBatch) {
 		if x.more {
 			return nil
 		}
-		if err := x.add(search.Query{Kind: kindName, Where: []search.Clause{{Param: param, Any: list}}}); err != nil {
+		if err := x.add(search.Query{Kind: kindName, Where: []search.Clause{{Param: param, Any: list}}}, fits); err != nil {
 			return err
 		}
 	}

@@ -248,6 +248,13 @@ func (d *Door) clause(p search.Parser, typ string, kv pair) (search.Clause, erro
 	if err := d.checkChain(kv.key); err != nil {
 		return search.Clause{}, err
 	}
+	if err := d.checkCanonical(typ, kv.key); err != nil {
+		return search.Clause{}, err
+	}
+	kv, err := d.alongHierarchy(p, typ, kv)
+	if err != nil {
+		return search.Clause{}, err
+	}
 	return p.Clause(typ, kv.key, kv.value)
 }
 
@@ -285,6 +292,22 @@ func (d *Door) checkChain(key string) error {
 		rest = parts[2]
 	}
 	return checkSegments(rest, false)
+}
+
+// checkCanonical refuses to follow a reference by a canonical URL, whose version
+// a chain does not compare: better no answer than one that lacks what is there.
+func (d *Door) checkCanonical(typ, key string) error {
+	name := paramName(key)
+	if inner, reverse := strings.CutPrefix(key, "_has:"); reverse {
+		parts := strings.SplitN(inner, ":", 3)
+		typ, name = parts[0], parts[1]
+	} else if !strings.Contains(key, ".") {
+		return nil
+	}
+	if !clinical.RefersByURL(typ, name) {
+		return nil
+	}
+	return badParameter(key, typ+" 的 "+name+" 以规范 URL 引用，不能链式查询；请先查到 URL，再用 "+name+"=URL 查询，或用 _include、_revinclude 一并取回。", name+" of "+typ+" refers by canonical URL, which a chain does not follow; find the URL first and ask "+name+"=URL, or take both with _include or _revinclude.")
 }
 
 // checkSegments looks at the steps of a chain; where followed, the last one is

@@ -143,7 +143,8 @@ func TestSearchParameters(t *testing.T) {
 		{"Observation?value-quantity=70.5|http://unitsofmeasure.org|公斤", ""},
 		{"Observation?value-quantity=ap75", "wt"},
 		{"Observation?value-quantity=70.5|http://unitsofmeasure.org|kg", "wt"},
-		{"Observation?value-quantity=71", ""},
+		{"Observation?value-quantity=71", "wt"},
+		{"Observation?value-quantity=70.6", ""},
 		{"Observation?combo-value-quantity=ge100", "bp"},
 		{"Observation?value-concept:text=never", "sm"},
 		{"Observation?value-string=ALL", "st"},
@@ -250,7 +251,7 @@ func TestSearchRefusals(t *testing.T) {
 		"Patient/pa/Observation?shoe=1":                         "shoe",
 		"?_type=Patient,Nothing":                                "Nothing",
 		"?_type=Patient,Observation&gender=male":                "gender",
-		"?_type=Patient,Observation&_sort=_lastUpdated":         "_sort",
+		"?_type=Patient,Observation&_sort=identifier":           "_sort",
 		"Observation?subject.subject.subject.subject.subject=1": "subject",
 	} {
 		path, q, _ := strings.Cut(query, "?")
