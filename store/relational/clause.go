@@ -68,6 +68,15 @@ func (c *compiler) word(sp space, text string) (int64, bool) {
 	return 0, false
 }
 
+// textOf gives the text of a word, of the batch's own too.
+func (c *compiler) textOf(id int64) string {
+	if c.b != nil {
+		return c.b.textOf(id)
+	}
+	text, _ := c.s.words.text(id)
+	return text
+}
+
 func invalid(kindName, param string) error {
 	return errs.E(errs.Invalid, "search", kindName+"?"+param,
 		"该类记录没有可这样使用的检索参数 "+param+"；请核对参数名。",
@@ -145,13 +154,15 @@ func (c *compiler) clause(kindName string, cl search.Clause, r string) (cond, er
 		typ = kind.TokenParam
 	}
 	ps := c.stored(kindName, cl.Param, p, cl.Beside)
-	if typ == kind.ReferenceParam && c.isAbout(kindName, cl.Param, p) {
-		return c.references(ps, p, cl.Any, r), nil
-	}
 	var parts []cond
-	if typ == kind.TokenParam || typ == kind.URIParam {
+	switch {
+	case typ == kind.ReferenceParam && c.isAbout(kindName, cl.Param, p):
+		return c.references(ps, p, cl.Any, r), nil
+	case typ == kind.ReferenceParam:
+		parts = c.referenceList(ps, p.Only, cl.Any, r)
+	case typ == kind.TokenParam || typ == kind.URIParam:
 		parts = c.tokens(ps, cl.Any, r)
-	} else {
+	default:
 		for _, v := range cl.Any {
 			x, err := c.value(kindName, cl.Param, typ, p, ps, v, r)
 			if err != nil {
@@ -183,8 +194,24 @@ func anyOf(parts []cond) cond {
 			out.lists = append(out.lists, x.lists...)
 		}
 	}
-	out.test = either(tests)
+	out.test = anyTest(tests)
 	return out
+}
+
+// maxFlat is how many alternatives stand beside each other: databases bound how
+// deep an expression is, SQLite at 1,000.
+const maxFlat = 32
+
+// anyTest is either for lists of hundreds.
+func anyTest(tests []frag) frag {
+	for len(tests) > maxFlat {
+		var groups []frag
+		for part := range slices.Chunk(tests, maxFlat) {
+			groups = append(groups, either(part))
+		}
+		tests = groups
+	}
+	return either(tests)
 }
 
 // numbers gives the numbers of index names of a kind; names that no record has
@@ -368,8 +395,6 @@ func (c *compiler) value(kindName, param string, typ kind.ParamType, p store.Par
 		return c.date(ps, v, r), nil
 	case kind.NumberParam, kind.QuantityParam:
 		return c.quantity(ps, v, r), nil
-	case kind.ReferenceParam:
-		return c.reference(ps, p.Only, v, r), nil
 	}
 	return cond{}, invalid(kindName, param)
 }
@@ -586,89 +611,4 @@ func (c *compiler) quantity(ps []int64, v search.Value, r string) cond {
 	x := c.rows("quantity", q, r, ps, compare, false)
 	x.rank = rankRange
 	return x
-}
-
-// isAbout tells whether a reference parameter is what codes are kept by.
-func (c *compiler) isAbout(kindName, param string, p store.Param) bool {
-	names := p.Over
-	if len(names) == 0 {
-		names = []string{param}
-	}
-	return len(names) == 1 && names[0] == c.s.defs.About(kindName)
-}
-
-// references compiles references of the parameter that codes are kept by.
-func (c *compiler) references(ps []int64, p store.Param, values []search.Value, r string) cond {
-	var parts []cond
-	var targets frag
-	whole := len(values) <= maxBranches
-	for i, v := range values {
-		x := c.reference(ps, p.Only, v, r)
-		parts = append(parts, x)
-		if whole = whole && x.rank == rankRef && v.URL == ""; !whole {
-			continue
-		}
-		one, _, _ := c.refRow(v)
-		_, one.sql, _ = strings.Cut(one.sql, " = ")
-		if i > 0 {
-			targets.add(", ")
-		}
-		targets.append(one)
-	}
-	out := anyOf(parts)
-	switch {
-	case !whole || len(values) == 0:
-	case len(values) == 1:
-		out.about = frag{sql: "= "}.then(targets)
-	default:
-		out.about = frag{sql: "IN ("}.then(targets).then(frag{sql: ")"})
-	}
-	return out
-}
-
-// reference compiles one reference. A URL without a version is also any version
-// of it: "URL|1.0".
-func (c *compiler) reference(ps []int64, only []string, v search.Value, r string) cond {
-	if len(ps) == 0 || v.URL == "" && len(only) > 0 && !slices.Contains(only, v.Ref.Kind) {
-		return never
-	}
-	if v.URL != "" {
-		u := c.alias("u")
-		x := c.rows("url", u, r, ps, frag{sql: u + ".url = ?", args: []any{v.URL}}, false)
-		x.rank = rankRef
-		for i := range x.lists {
-			x.lists[i].ordered = true
-		}
-		if strings.Contains(v.URL, "|") {
-			return x
-		}
-		w := c.alias("u")
-		versions := c.rows("url", w, r, ps, frag{sql: w + ".url >= ? AND " + w + ".url < ?", args: []any{v.URL + "|", v.URL + "|" + lastRune}}, false)
-		versions.rank = rankRef
-		return anyOf([]cond{x, versions})
-	}
-	target, f, ok := c.refRow(v)
-	if !ok {
-		return never
-	}
-	x := c.rows("ref", f, r, ps, target, false)
-	x.rank = rankRef
-	for i := range x.lists {
-		x.lists[i].ordered = true
-	}
-	return x
-}
-
-// refRow selects the rows that refer to a record; ok is false where its kind is
-// not known.
-func (c *compiler) refRow(v search.Value) (row frag, alias string, ok bool) {
-	kindID, ok := c.word(kindWord, v.Ref.Kind)
-	if !ok || v.Ref.IsZero() {
-		return frag{}, "", false
-	}
-	f, k := c.alias("f"), c.alias("k")
-	return frag{
-		sql:  f + ".target = (SELECT " + k + ".rid FROM record " + k + " WHERE " + k + ".kind = ? AND " + k + ".id = ?)",
-		args: []any{kindID, v.Ref.ID},
-	}, f, true
 }

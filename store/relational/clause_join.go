@@ -63,10 +63,10 @@ func (c *compiler) dateColumn(column string, values []search.Value, r string) co
 		tests = append(tests, f)
 		out.lists = append(out.lists, branch{from: "record " + r, where: f, rid: r + ".rid"})
 	}
-	out.test = either(tests)
 	if len(tests) == 0 {
 		return never
 	}
+	out.test = anyTest(tests)
 	return out
 }
 
@@ -88,11 +88,13 @@ func (c *compiler) missing(kindName, param string, p store.Param, want bool, r s
 
 func (c *compiler) hasValue(kindName, param string, p store.Param, r string) frag {
 	if len(p.Parts) > 0 {
-		from, where, rid, ok := c.element(kindName, p, nil)
-		if !ok {
-			return frag{sql: "1 = 0"}
+		var tests []frag
+		for _, tables := range partTables(p.PartTypes) {
+			if from, where, rid, ok := c.element(kindName, p, tables, nil); ok {
+				tests = append(tests, frag{sql: r + ".rid IN (SELECT " + rid + " FROM " + from + " WHERE "}.then(where).then(frag{sql: ")"}))
+			}
 		}
-		return frag{sql: r + ".rid IN (SELECT " + rid + " FROM " + from + " WHERE "}.then(where).then(frag{sql: ")"})
+		return either(tests)
 	}
 	ps := c.stored(kindName, param, p, "")
 	if len(ps) == 0 {
@@ -114,7 +116,7 @@ func (c *compiler) hasValue(kindName, param string, p store.Param, r string) fra
 	return either(tests)
 }
 
-// partTable gives the table of a part's type.
+// partTable gives the table of a part's type; of a reference, that of records.
 func partTable(t string) string {
 	switch kind.ParamType(t) {
 	case kind.TokenParam, kind.URIParam:
@@ -129,9 +131,27 @@ func partTable(t string) string {
 	return "ref"
 }
 
-// element joins the rows of a composite's parts by record and element. values
-// nil asks for the parts only. The first table is the one to lead with.
-func (c *compiler) element(kindName string, p store.Param, values []search.Value) (from string, where frag, rid string, ok bool) {
+// partTables gives the tables that the parts of one element may stand in: a
+// reference points at a record or at a URL.
+func partTables(types []string) [][]string {
+	out := [][]string{nil}
+	for _, t := range types {
+		table := partTable(t)
+		n := len(out)
+		for i := range n {
+			if table == "ref" {
+				out = append(out, append(slices.Clone(out[i]), "url"))
+			}
+			out[i] = append(out[i], table)
+		}
+	}
+	return out
+}
+
+// element joins the rows of a composite's parts, each in its table, by record
+// and element. values nil asks for the parts only. The first table is the one to
+// lead with.
+func (c *compiler) element(kindName string, p store.Param, tables []string, values []search.Value) (from string, where frag, rid string, ok bool) {
 	type part struct {
 		table, alias string
 		where        frag
@@ -143,11 +163,11 @@ func (c *compiler) element(kindName string, p store.Param, values []search.Value
 		if len(ps) == 0 {
 			return "", frag{}, "", false
 		}
-		x := part{table: partTable(p.PartTypes[i])}
-		x.order = slices.Index([]string{"token", "ref", "text", "date", "quantity"}, x.table)
+		x := part{table: tables[i]}
+		x.order = slices.Index([]string{"token", "ref", "url", "text", "date", "quantity"}, x.table)
 		x.alias = c.alias("e")
 		if values != nil {
-			v, ok := c.partValue(x.table, &x.alias, values[i])
+			v, ok := c.partValue(x.table, &x.alias, ps, values[i])
 			if !ok {
 				return "", frag{}, "", false
 			}
@@ -171,8 +191,9 @@ func (c *compiler) element(kindName string, p store.Param, values []search.Value
 	return from, where, rid, true
 }
 
-// partValue compares one row of a part. A reference brings its own alias.
-func (c *compiler) partValue(table string, alias *string, v search.Value) (frag, bool) {
+// partValue compares one row of a part, kept under the names ps. A reference
+// brings its own alias.
+func (c *compiler) partValue(table string, alias *string, ps []int64, v search.Value) (frag, bool) {
 	a := *alias
 	switch table {
 	case "token":
@@ -195,22 +216,52 @@ func (c *compiler) partValue(table string, alias *string, v search.Value) (frag,
 	case "quantity":
 		return c.quantityRow(a, v)
 	case "text":
-		q := search.Fold(v.Text)
-		switch {
-		case v.Match == search.Exact:
-			return frag{sql: a + ".form = 0 AND (" + a + ".exact = ? OR " + a + ".exact = '' AND " + a + ".fold = ?)", args: []any{v.Text, v.Text}}, true
-		case q == "":
-			return frag{}, false
-		case v.Match == search.Contains:
-			return frag{sql: a + ".form = 0 AND " + c.s.d.Instr + "(" + a + ".fold, ?) > 0", args: []any{q}}, true
-		case v.Match == search.AnyWord:
-			return prefix("", a, q), true
-		}
-		return prefix(a+".form <> 3 AND ", a, q), true
+		return c.partText(a, ps, v)
+	case "url":
+		return urlRow(a, v), true
 	}
 	row, f, ok := c.refRow(v)
 	*alias = f
 	return row, ok
+}
+
+// urlRow compares a row of a URL: itself, or, asked for without a version, any
+// version of it.
+func urlRow(a string, v search.Value) frag {
+	f := frag{sql: a + ".url = ?", args: []any{v.URL}}
+	if strings.Contains(v.URL, "|") {
+		return f
+	}
+	return either([]frag{f, {sql: a + ".url >= ? AND " + a + ".url < ?", args: []any{v.URL + "|", v.URL + "|" + lastRune}}})
+}
+
+// partText is text of a part: what text asks of a record, asked of one element.
+func (c *compiler) partText(a string, ps []int64, v search.Value) (frag, bool) {
+	if v.Match == search.Exact {
+		return frag{sql: a + ".form = 0 AND (" + a + ".exact = ? OR " + a + ".exact = '' AND " + a + ".fold = ?)", args: []any{v.Text, v.Text}}, true
+	}
+	q := search.Fold(v.Text)
+	if q == "" {
+		return frag{}, false
+	}
+	switch v.Match {
+	case search.Contains:
+		return frag{sql: a + ".form = 0 AND " + c.s.d.Instr + "(" + a + ".fold, ?) > 0", args: []any{q}}, true
+	case search.AnyWord:
+		words := strings.Split(q, " ")
+		f := prefix("", a, words[0])
+		for _, w := range words[1:] { // in this or another text of the element
+			t := c.alias("x")
+			f.add(" AND (" + a + ".rid, " + a + ".occ) IN (SELECT " + t + ".rid, " + t + ".occ FROM text " + t + " WHERE ")
+			f.append(of(t, ps).then(prefix(" AND ", t, w)))
+			f.add(")")
+		}
+		return f, true
+	}
+	if spelled := strings.ReplaceAll(q, " ", ""); spelled != q {
+		return either([]frag{prefix(a+".form = 0 AND ", a, q), prefix(a+".form IN (1, 2) AND ", a, spelled)}), true
+	}
+	return prefix(a+".form <> 3 AND ", a, q), true
 }
 
 // composite compiles one value of a composite: all parts of the same element.
@@ -218,7 +269,13 @@ func (c *compiler) composite(kindName string, p store.Param, v search.Value, r s
 	if len(v.Parts) != len(p.Parts) {
 		return never, nil
 	}
-	from, where, rid, ok := c.element(kindName, p, v.Parts)
+	tables := make([]string, len(p.Parts))
+	for i, t := range p.PartTypes {
+		if tables[i] = partTable(t); tables[i] == "ref" && v.Parts[i].URL != "" {
+			tables[i] = "url"
+		}
+	}
+	from, where, rid, ok := c.element(kindName, p, tables, v.Parts)
 	if !ok {
 		return never, nil
 	}
@@ -345,14 +402,14 @@ func (c *compiler) records(kindName string, where []search.Clause, r string) (re
 	if err != nil {
 		return recordSet{}, err
 	}
-	out := recordSet{c: c, r: r, conds: paired(conds)}
+	out := recordSet{c: c, r: r}
 	id, ok := c.word(kindWord, kindName)
 	p := c.view.On(kindName)
 	if !ok || p.None() {
 		out.never = true
 		return out, nil
 	}
-	out.kind = id
+	out.kind, out.conds = id, c.gathered(paired(conds), id, r)
 	out.seen, out.all = lookup(c.word).visible(p, r)
 	return out, nil
 }
@@ -379,6 +436,62 @@ func paired(conds []cond) []cond {
 		conds[i].rank = rankAbout
 	}
 	return conds
+}
+
+// Bounds of what one statement says: how many lists a condition that leads has,
+// and how many values all of them ask for together. SQLite takes 500 SELECTs in
+// one and 32,766 values.
+const (
+	maxLists  = 64
+	maxValues = 8192
+)
+
+// gathered makes one list of those of a condition that has so many that a
+// statement would grow too large: the tests of all others stand in each.
+func (c *compiler) gathered(conds []cond, kindID int64, r string) []cond {
+	values := 0
+	for _, x := range conds {
+		values += len(x.test.args)
+	}
+	for i, x := range conds {
+		if len(x.lists) <= maxLists && (len(x.lists) <= 1 || len(x.lists)*values <= maxValues) {
+			continue
+		}
+		l := c.alias("l")
+		all := make([]frag, len(x.lists))
+		one := branch{from: "record " + l, rid: l + ".rid", holds: x.lists[0].holds}
+		for j, br := range x.lists {
+			all[j] = frag{sql: "SELECT " + br.rid + " AS rid FROM " + br.from + " WHERE "}.then(br.where)
+			if br.from == "record "+r { // columns of record, whose indexes begin with the kind
+				all[j].add(" AND "+r+".kind = ?", kindID)
+				br.check = true
+			}
+			one.check = one.check || br.check
+			one.holds = slices.DeleteFunc(slices.Clone(one.holds), func(h int) bool { return !slices.Contains(br.holds, h) })
+		}
+		for len(all) > maxLists {
+			var groups []frag
+			for part := range slices.Chunk(all, maxLists) {
+				groups = append(groups, frag{sql: "SELECT " + l + ".rid FROM ("}.then(joined(part, " UNION ALL ")).then(frag{sql: ") " + l}))
+			}
+			all = groups
+		}
+		one.where = frag{sql: l + ".rid IN ("}.then(joined(all, " UNION ALL ")).then(frag{sql: ")"})
+		conds[i].lists = []branch{one}
+	}
+	return conds
+}
+
+// joined writes pieces one after another.
+func joined(list []frag, between string) frag {
+	var f frag
+	for i, x := range list {
+		if i > 0 {
+			f.add(between)
+		}
+		f.append(x)
+	}
+	return f
 }
 
 // tests are all conditions on the record r but those in skip.

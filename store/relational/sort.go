@@ -227,7 +227,7 @@ func (f *finder) direct() []cond {
 		}
 		test := tests[0]
 		if len(tests) > 1 {
-			test = either(tests)
+			test = anyTest(tests)
 		}
 		out[i] = cond{test: test}
 	}
@@ -317,7 +317,7 @@ func compareKeys(x, y sortKey) int {
 // keys gives what a record is ordered by: the smallest value going up, the
 // largest going down; FHIR R4 §3.1.1.5.1.
 func (f *finder) keys(x *row) ([]sortKey, error) {
-	rec, fr, err := f.s.record(x)
+	_, fr, err := f.s.record(x)
 	if err != nil {
 		return nil, damaged("search", f.q.Kind+"/"+x.id, err)
 	}
@@ -337,9 +337,9 @@ func (f *finder) keys(x *row) ([]sortKey, error) {
 		case search.ParamNext:
 			out[i] = sortKey{N: x.next, Missing: x.next == 0}
 		case search.ParamState:
-			out[i] = sortKey{S: rec.State, Missing: x.state == 0}
+			out[i] = sortKey{S: f.comp.textOf(x.state), Missing: x.state == 0}
 		case search.ParamHome:
-			out[i] = sortKey{S: rec.Home, Missing: x.home == 0}
+			out[i] = sortKey{S: f.comp.textOf(x.home), Missing: x.home == 0}
 		default:
 			if out[i], err = f.key(k, list); err != nil {
 				return nil, err
@@ -408,10 +408,7 @@ func (f *finder) names(rids []int64, only []string) (map[int64]string, error) {
 		if err := r.Scan(&rid, &k, &id); err != nil {
 			return err
 		}
-		name, ok := f.s.words.text(k)
-		if !ok && f.comp.b != nil {
-			name = f.comp.b.textOf(k)
-		}
+		name := f.comp.textOf(k)
 		if len(only) > 0 && !slices.Contains(only, name) {
 			return nil
 		}
