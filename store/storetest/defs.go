@@ -115,7 +115,9 @@ func Clinic() Defs {
 				Type: string(kind.CompositeParam), PartTypes: []string{string(kind.TokenParam), string(kind.QuantityParam)},
 				Parts: [][]string{{"code", PartName("part", 0)}, {"value", PartName("part", 1)}},
 			},
-			"code-note": composite("code-note", kind.TokenParam, kind.StringParam),
+			"code-note":  composite("code-note", kind.TokenParam, kind.StringParam),
+			"code-words": composite("code-words", kind.TokenParam, kind.WordsParam),
+			"code-of":    composite("code-of", kind.TokenParam, kind.ReferenceParam),
 		},
 		Tie: {
 			"member": plain(kind.ReferenceParam),

@@ -22,6 +22,8 @@ type generator struct {
 	ids   int                 // how many ids there are of each kind
 	depth int                 // how many references a clause follows
 	wide  int                 // how much further values spread than the sets; 0: not
+	fresh int                 // how many words were coined: see word
+	long  bool                // this query has its long list
 }
 
 var (
@@ -47,6 +49,16 @@ func (g *generator) code() string {
 	return c
 }
 
+// word is one of a set, or a newly coined one, or the one that will be coined
+// next: a store numbers words when it first meets them, and is asked for them
+// in the very transaction that brings them.
+func (g *generator) word(from []string) string {
+	if g.chance(16) {
+		return fmt.Sprint("new", g.fresh+g.IntN(2))
+	}
+	return pick(g, from)
+}
+
 func pick[T any](g *generator, from []T) T { return from[g.IntN(len(from))] }
 
 // chance is true once in n times.
@@ -66,8 +78,11 @@ func (g *generator) target() record.Key {
 
 func (g *generator) draft() Draft {
 	k := pick(g, genKinds)
+	if g.chance(2) {
+		g.fresh++
+	}
 	d := Draft{
-		Key: g.key(k), State: pick(g, genStates), Home: pick(g, genHomes), Loose: g.chance(10), Deleted: g.chance(8),
+		Key: g.key(k), State: g.word(genStates), Home: pick(g, genHomes), Loose: g.chance(10), Deleted: g.chance(8),
 		Data:  fmt.Sprintf(`{"n":%d}`, g.IntN(1000)),
 		Place: g.place(),
 		Index: g.index(k),
@@ -166,7 +181,7 @@ func (g *generator) near() *search.Near {
 func (g *generator) entry(ix *search.Index, param, typ string, occ int32) {
 	switch kind.ParamType(typ) {
 	case kind.TokenParam:
-		ix.Tokens = append(ix.Tokens, search.Token{Param: param, System: pick(g, genSystems), Code: g.code(), Occ: occ})
+		ix.Tokens = append(ix.Tokens, search.Token{Param: param, System: g.word(genSystems), Code: g.code(), Occ: occ})
 	case kind.URIParam:
 		ix.Tokens = append(ix.Tokens, search.Token{Param: param, Code: "http://u/" + g.code(), Occ: occ})
 	case kind.StringParam, kind.WordsParam:
@@ -179,7 +194,7 @@ func (g *generator) entry(ix *search.Index, param, typ string, occ int32) {
 		ix.Quantities = append(ix.Quantities, search.Quantity{Param: param, Lo: lo, Hi: hi, Occ: occ})
 	case kind.QuantityParam:
 		lo, hi := g.interval()
-		ix.Quantities = append(ix.Quantities, search.Quantity{Param: param, System: pick(g, genSystems), Unit: pick(g, genUnits), Lo: lo, Hi: hi, Occ: occ})
+		ix.Quantities = append(ix.Quantities, search.Quantity{Param: param, System: g.word(genSystems), Unit: g.word(genUnits), Lo: lo, Hi: hi, Occ: occ})
 	case kind.ReferenceParam:
 		r := search.Ref{Param: param, Target: g.target(), Occ: occ}
 		if g.chance(8) {
@@ -192,9 +207,26 @@ func (g *generator) entry(ix *search.Index, param, typ string, occ int32) {
 	}
 }
 
+// period is an instant or a short while among few, or the day, month, year or
+// days of a date as people write it.
 func (g *generator) period() (lo, hi int64) {
 	lo = int64(g.IntN(20*(g.wide+1))) - 5
 	hi = lo + []int64{1, 1, 5, 10}[g.IntN(4)]
+	if g.chance(3) {
+		day := time.Date(2029, 12, 30, 0, 0, 0, 0, time.UTC).AddDate(0, 0, g.IntN(5))
+		month := time.Date(2029, time.Month(11+g.IntN(4)), 1, 0, 0, 0, 0, time.UTC)
+		year := time.Date(2029+g.IntN(2), 1, 1, 0, 0, 0, 0, time.UTC)
+		switch g.IntN(4) {
+		case 0:
+			lo, hi = day.UnixMilli(), day.AddDate(0, 0, 1).UnixMilli()
+		case 1:
+			lo, hi = month.UnixMilli(), month.AddDate(0, 1, 0).UnixMilli()
+		case 2:
+			lo, hi = year.UnixMilli(), year.AddDate(1, 0, 0).UnixMilli()
+		case 3: // just about what a store may think short: see any bound on the length of a month
+			lo, hi = day.UnixMilli(), day.AddDate(0, 0, 31+g.IntN(3)).UnixMilli()+int64(g.IntN(3))-1
+		}
+	}
 	switch g.IntN(12) {
 	case 0:
 		lo = search.MinTime
@@ -213,7 +245,7 @@ func (g *generator) value(typ string) search.Value {
 	v := search.Value{Compare: search.Compare(g.IntN(int(search.Ap) + 1))}
 	switch kind.ParamType(typ) {
 	case kind.TokenParam:
-		v = search.Value{Code: g.code(), System: pick(g, genSystems)}
+		v = search.Value{Code: g.code(), System: g.word(genSystems)}
 		switch g.IntN(4) {
 		case 0, 1:
 			v.AnySystem, v.System = true, ""
@@ -233,8 +265,8 @@ func (g *generator) value(typ string) search.Value {
 	case kind.QuantityParam:
 		v.Min, v.Max = g.interval()
 		if !g.chance(3) {
-			v.Unit = pick(g, genUnits)
-			v.System = pick(g, genSystems)
+			v.Unit = g.word(genUnits)
+			v.System = g.word(genSystems)
 		}
 	case kind.ReferenceParam:
 		v = search.Value{Ref: g.target()}
@@ -313,17 +345,21 @@ func (g *generator) clause(kindName string, depth int) search.Clause {
 	case 0:
 		return g.builtin()
 	case 1:
-		name, _, _ := g.param(kindName, func(t string) bool { return t != string(kind.CompositeParam) })
+		name, _, _ := g.param(kindName, func(string) bool { return true })
 		return missing(name, g.chance(2))
 	case 2:
 		if name, _, ok := g.param(kindName, isRef); ok && depth > 0 {
 			k := pick(g, genKinds)
-			return chained(name, k, g.where(k, depth-1, 2)...)
+			c := chained(name, k, g.where(k, depth-1, 2)...)
+			c.Not = g.chance(6)
+			return c
 		}
 	case 3:
 		k := pick(g, genKinds)
 		if name, _, ok := g.param(k, isRef); ok && depth > 0 {
-			return has(k, name, g.where(k, depth-1, 2)...)
+			c := has(k, name, g.where(k, depth-1, 2)...)
+			c.Not = g.chance(6)
+			return c
 		}
 	}
 	name, typ, _ := g.param(kindName, func(string) bool { return true })
@@ -332,7 +368,11 @@ func (g *generator) clause(kindName string, depth int) search.Clause {
 		c.Beside = pick(g, kept)
 		typ = besideType(c.Beside)
 	}
-	for range 1 + g.IntN(3) {
+	n := 1 + g.IntN(3)
+	if g.depth > 0 && !g.long && g.chance(80) {
+		n, g.long = 500, true // as those ask who have a list
+	}
+	for range n {
 		v := search.Value{}
 		if d := g.defs[kindName][name]; typ == string(kind.CompositeParam) {
 			for _, t := range d.PartTypes {
@@ -358,7 +398,7 @@ func (g *generator) builtin() search.Clause {
 		case search.ParamID:
 			v = code(g.key(pick(g, genKinds)).ID)
 		case search.ParamState:
-			v = code(pick(g, genStates[1:]))
+			v = code(g.word(genStates[1:]))
 		case search.ParamHome:
 			v = code(pick(g, genHomes))
 		case search.ParamUpdated, search.ParamCreated:
@@ -381,7 +421,12 @@ func (g *generator) where(kindName string, depth, most int) []search.Clause {
 
 func (g *generator) query() search.Query {
 	q := search.Query{Kind: pick(g, genKinds), Limit: []int{0, 1, 2, 3, 7, 1000}[g.IntN(6)], Total: g.chance(2)}
-	q.Where = g.where(q.Kind, g.depth, 3)
+	g.long = false
+	depth := g.depth
+	if depth > 0 && g.chance(40) {
+		depth += 1 + g.IntN(2)
+	}
+	q.Where = g.where(q.Kind, depth, 3)
 	if about := g.defs.About(q.Kind); about != "" && g.chance(3) { // what is kept together
 		q.Where = append(q.Where, search.Clause{Param: about, Any: []search.Value{{Ref: g.target()}}})
 		if g.chance(3) {

@@ -63,6 +63,7 @@ var contract = []struct {
 	{"write/closed", testClosed},
 	{"reference/integrity", testIntegrity},
 	{"reference/in-one-transaction", testForward},
+	{"reference/after-a-search", testIntegritySearched},
 	{"reference/loose", testLoose},
 	{"reference/delete", testDeleteReferred},
 	{"reference/referring", testReferring},
@@ -87,6 +88,9 @@ var contract = []struct {
 	{"search/replaced", testIndexReplaced},
 	{"search/reindexed", testReindex},
 	{"search/many-values", testManyValues},
+	{"search/composite-text", testCompositeText},
+	{"search/composite-reference", testCompositeReference},
+	{"search/new-words", testNewWords},
 }
 
 func auditPage(before int64) audit.Query { return audit.Query{Before: before, Limit: 1000} }

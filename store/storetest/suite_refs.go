@@ -31,6 +31,32 @@ func testIntegrity(b *bench) {
 	b.whole()
 }
 
+// testIntegritySearched searches between the put and the end: what was put is
+// in the tables by then, and must be looked at all the same.
+func testIntegritySearched(b *bench) {
+	b.save(Draft{Key: ward("w")}, Draft{Key: person("p"), Index: refs(ref("ward", ward("w")))})
+	put := func(drafts ...Draft) error {
+		_, err := b.s.Write(b.Context(), store.Person, nil, func(tx store.Tx) error {
+			for _, d := range drafts {
+				if _, err := d.Put(tx); err != nil {
+					return err
+				}
+				if _, err := tx.Search(b.root, search.Query{Kind: Person}); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		return err
+	}
+	dangling := Draft{Key: person("q"), Index: refs(ref("ward", ward("none")))}
+	b.fails(put(dangling), errs.Conflict, "ward/none")
+	b.fails(put(Draft{Key: person("p"), Index: dangling.Index}), errs.Conflict, "ward/none")
+	b.fails(put(Draft{Key: ward("w"), Deleted: true}), errs.Conflict, "person/p")
+	b.ok(put(dangling, Draft{Key: ward("none")})) // the target comes later
+	b.whole()
+}
+
 func testForward(b *bench) {
 	// A circle, each naming one that is put later or earlier.
 	b.save(

@@ -531,27 +531,3 @@ func testReindex(b *bench) {
 	}
 	b.whole()
 }
-
-// testManyValues asks for one of 500.
-func testManyValues(b *bench) {
-	var drafts []Draft
-	for i := range 600 {
-		drafts = append(drafts, Draft{Key: person(fmt.Sprint(i)), Index: search.Index{
-			Tokens: []search.Token{{Param: "identifier", System: "s", Code: fmt.Sprint(i)}},
-		}})
-	}
-	b.save(drafts...)
-	var values, ids []search.Value
-	for i := range 500 {
-		values = append(values, codeIn("s", fmt.Sprint(i*2)))
-		ids = append(ids, code(fmt.Sprint(i*2)))
-	}
-
-	for param, v := range map[string][]search.Value{"identifier": values, search.ParamID: ids} {
-		page, err := b.s.Search(b.Context(), b.root, search.Query{Kind: Person, Where: []search.Clause{{Param: param, Any: v}}, Limit: 1000, Total: true})
-		b.ok(err)
-		if len(page.Records) != 300 || page.Total != 300 {
-			b.Errorf("one of 500 by %s: %d of %d", param, len(page.Records), page.Total)
-		}
-	}
-}
