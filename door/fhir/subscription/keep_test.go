@@ -96,6 +96,11 @@ func TestKeepsSoMany(t *testing.T) {
 	for i := range 123 {
 		w.put(identity.Root(), "Patient", fmt.Sprint("p", i), patient("female"))
 		want = append(want, fmt.Sprintf("%d Patient/p%d", i+1, i))
+		if i%30 == 15 { // another process takes over, wherever this one is
+			w.hand.Move(20 * time.Minute)
+			w.subs.end()
+			w.begin()
+		}
 	}
 	w.until("all events", func() bool { return w.newestOf(id) == "123" })
 	w.until("an end of what is too much", func() bool {

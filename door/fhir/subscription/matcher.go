@@ -54,7 +54,9 @@ type line struct {
 	fresh []event
 	dirty bool // a page is to be written even without events
 	off   bool // it was off where the feed has been read to
-	stamp int64
+
+	reflexive bool // it tells of Subscriptions themselves
+	stamp     int64
 
 	mu     sync.Mutex
 	last   int64   // number of the newest event
@@ -121,6 +123,8 @@ type matcher struct {
 	at    time.Time
 	stamp int64
 	due   []*line // with something to commit
+
+	reflexive int // how many lines tell of Subscriptions themselves
 
 	logs  sync.Mutex      // held while logs are written
 	given map[string]bool // of logs, by id: the part that was written to was given up; under logs
@@ -253,10 +257,10 @@ func (x *matcher) begin(ctx context.Context, r *record.Record, s state, delivere
 	s.page.Events = nil
 	l := &line{id: r.ID, log: s.page, part: s.newest(), last: s.page.Last, wake: make(chan struct{}, 1)}
 	def, err := x.define(r)
-	l.def.Store(def)
+	x.take(l, def)
 	l.off = def.status == off
 	l.fail(err)
-	x.lines[r.ID], x.table = l, nil
+	x.lines[r.ID] = l
 	going, cancel := context.WithCancel(ctx)
 	c := &courier{Module: x.Module, line: l, events: eventLog{x.kernel, r.ID}, seq: delivered, saved: saved}
 	done := make(chan struct{})
@@ -281,7 +285,7 @@ func (x *matcher) see(ctx context.Context, e *record.Entry) error {
 		if err := x.changed(ctx, e); err != nil {
 			return err
 		}
-		if !x.aboutSubscriptions() {
+		if x.reflexive == 0 {
 			return nil // the table is built when it is needed, not for each of a thousand that are made
 		}
 	case "Basic":
@@ -305,14 +309,24 @@ func (x *matcher) see(ctx context.Context, e *record.Entry) error {
 	return x.match(ctx, e)
 }
 
-// aboutSubscriptions tells whether a line is about Subscriptions themselves.
-func (x *matcher) aboutSubscriptions() bool {
-	for _, l := range x.lines {
-		if def := l.def.Load(); def.topic != nil && def.tells(Kind) {
-			return true
-		}
+// take takes up a definition of a line, and counts those that tell of
+// Subscriptions themselves.
+func (x *matcher) take(l *line, def *definition) {
+	x.leave(l)
+	if l.def.Store(def); def.topic != nil && def.tells(Kind) {
+		l.reflexive = true
+		x.reflexive++
 	}
-	return false
+	x.table = nil
+}
+
+// leave takes a line's definition out of the count.
+func (x *matcher) leave(l *line) {
+	if l.reflexive {
+		l.reflexive = false
+		x.reflexive--
+	}
+	x.table = nil
 }
 
 // changed takes up one version of a Subscription, which need not be its newest:
@@ -331,8 +345,8 @@ func (x *matcher) changed(ctx context.Context, e *record.Entry) error {
 			return err
 		}
 		l.end()
+		x.leave(l)
 		delete(x.lines, e.ID)
-		x.table = nil
 		return x.kernel.Store().DropCursor(ctx, hookCursor(e.ID))
 	}
 	view := x.kernel.View(x.self)
@@ -363,9 +377,8 @@ func (x *matcher) changed(ctx context.Context, e *record.Entry) error {
 	if def.version < l.def.Load().version {
 		return nil // taken up at the start, which reads the newest
 	}
-	l.def.Store(def)
+	x.take(l, def)
 	l.fail(err)
-	x.table = nil
 	return nil
 }
 
@@ -385,9 +398,8 @@ func (x *matcher) topicsChanged(ctx context.Context) error {
 			return err
 		}
 		fresh, err := x.define(&r)
-		l.def.Store(fresh)
+		x.take(l, fresh)
 		l.fail(err)
-		x.table = nil
 	}
 	return nil
 }
