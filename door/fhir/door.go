@@ -119,6 +119,7 @@ func (d *Door) offered() []gate.Route {
 	routes = append(routes, d.diffRoutes()...)
 	routes = append(routes, d.documentRoutes()...)
 	routes = append(routes, d.lastnRoutes()...)
+	routes = append(routes, d.matchRoutes()...)
 	routes = append(routes, d.exportRoutes()...)
 	routes = append(routes, d.graphQLRoutes()...)
 	return append(routes, d.smartRoutes()...)
