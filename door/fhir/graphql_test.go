@@ -412,3 +412,49 @@ func TestGraphQLIsAnnounced(t *testing.T) {
 		}
 	}
 }
+
+// introspection asks for the whole schema, as clients that read schemas do.
+const introspection = `query IntrospectionQuery { __schema { description queryType { name kind } mutationType { name kind } subscriptionType { name kind } types { ...FullType } directives { name description isRepeatable locations args { ...InputValue } } } } fragment FullType on __Type { kind name description specifiedByURL fields(includeDeprecated: true) { name description args(includeDeprecated: true) { ...InputValue } type { ...TypeRef } isDeprecated deprecationReason } inputFields(includeDeprecated: true) { ...InputValue } interfaces { ...TypeRef } enumValues(includeDeprecated: true) { name description isDeprecated deprecationReason } possibleTypes { ...TypeRef } } fragment InputValue on __InputValue { name description type { ...TypeRef } defaultValue isDeprecated deprecationReason } fragment TypeRef on __Type { kind name ofType { kind name ofType { kind name ofType { kind name ofType { kind name ofType { kind name ofType { kind name ofType { kind name ofType { kind name } } } } } } } } }`
+
+// A client that asks for the schema learns the types, fields and arguments that
+// are there.
+func TestGraphQLSchema(t *testing.T) {
+	s := serve(t)
+	a := s.graph("", `{ __type(name: "Patient") { kind name interfaces { name } ofType { name } fields(includeDeprecated: true) { name args { name defaultValue type { name } } type { kind name ofType { kind name ofType { name } } } } } none: __type(name: "Patent") { name } }`).want(t, 200)
+	fields := map[string]string{}
+	for _, f := range a.at("data", "__type", "fields").([]any) {
+		b, _ := json.Marshal(f)
+		fields[f.(map[string]any)["name"].(string)] = string(b)
+	}
+	for name, want := range map[string]string{
+		"birthDate": `"type":{"kind":"SCALAR","name":"date","ofType":null}`, "_birthDate": `"name":"Element"`, "active": `"name":"Boolean"`,
+		"name": `{"defaultValue":null,"name":"family","type":{"name":"String"}}`, "contact": `"ofType":{"kind":"OBJECT","name":"PatientContact"`,
+		"ObservationList": `"name":"_reference"`, "ObservationConnection": `"name":"ObservationConnection"`, "resourceType": `"NON_NULL"`,
+	} {
+		if !strings.Contains(fields[name], want) {
+			t.Errorf("%s: %s", name, fields[name])
+		}
+	}
+	if got, there := a.at("data").(map[string]any)["none"]; !there || got != nil || !strings.Contains(string(a.raw), `"ofType":null`) {
+		t.Errorf("what is not there is null: %.200s", a.raw)
+	}
+	a = s.graph("", introspection).want(t, 200)
+	names := map[string]bool{}
+	for _, x := range a.at("data", "__schema", "types").([]any) {
+		names[x.(map[string]any)["name"].(string)] = true
+	}
+	for _, n := range []string{"Query", "Patient", "PatientConnection", "PatientEdge", "HumanName", "BundleEntry", "Resource", "token", "String"} {
+		if !names[n] {
+			t.Errorf("no type %s", n)
+		}
+	}
+	t.Logf("%d types, %d bytes", len(names), len(a.raw))
+	for _, bad := range []string{`{ __schema { typs { name } } }`, `{ __type { name } }`, `{ __type(name: "Patient") { fields(_count: 1) { name } } }`} {
+		if a := s.graph("", bad); a.status != 400 {
+			t.Errorf("%s: %d", bad, a.status)
+		}
+	}
+	if a := s.graph("", `{ __schema { mutationType { name } } }`).want(t, 200); string(a.raw) != `{"data":{"__schema":{"mutationType":null}}}` {
+		t.Errorf("%s", a.raw)
+	}
+}

@@ -23,6 +23,7 @@ const (
 	cursorArgument    = "_cursor"
 	idArgument        = "id"
 	typeArgument      = "type"
+	nameArgument      = "name"
 	optionalArgument  = "optional"
 )
 
@@ -46,8 +47,8 @@ func (x *run) arguments(p *planned, parent *fhirpath.Type) error {
 		if err := x.takes(p, parent, name, a.Position); err != nil {
 			return err
 		}
-		if v == nil {
-			continue // null is as if it were not given
+		if v == nil || introspective(parent) {
+			continue // null is as if it were not given; nothing of the schema is deprecated
 		}
 		p.args[name] = v
 		if err := x.typed(p, parent, name, v, a.Position); err != nil {
@@ -61,7 +62,17 @@ func (x *run) arguments(p *planned, parent *fhirpath.Type) error {
 func (x *run) takes(p *planned, parent *fhirpath.Type, name string, at *ast.Position) error {
 	root := parent == x.engine.schema.query
 	switch p.sort {
+	case typeSort:
+		if name == nameArgument {
+			return nil
+		}
 	case elementSort:
+		if introspective(parent) {
+			if m := p.member; name == "includeDeprecated" && m.many {
+				return nil
+			}
+			break
+		}
 		if p.member.primitive() || p.member.shadow {
 			return invalid(at, "简单值没有参数，"+p.field.Name+" 不能带 "+name+"。", "A simple value takes no arguments: not "+name+" on "+p.field.Name+".")
 		}
@@ -106,6 +117,17 @@ func (x *run) takes(p *planned, parent *fhirpath.Type, name string, at *ast.Posi
 // parameter finds the search parameter that an argument names; nil where there is
 // none.
 func (x *run) parameter(typ, name string) *Parameter {
+	list := x.parameters(typ)
+	for i := range list {
+		if argument(list[i].Name) == name || list[i].Name == name {
+			return &list[i]
+		}
+	}
+	return nil
+}
+
+// parameters are those a type is searched by, asked for once a request.
+func (x *run) parameters(typ string) []Parameter {
 	list, ok := x.params[typ]
 	if !ok {
 		if x.params == nil {
@@ -114,12 +136,7 @@ func (x *run) parameter(typ, name string) *Parameter {
 		list = x.src.Parameters(typ)
 		x.params[typ] = list
 	}
-	for i := range list {
-		if argument(list[i].Name) == name || list[i].Name == name {
-			return &list[i]
-		}
-	}
-	return nil
+	return list
 }
 
 // typed checks the value of an argument.
@@ -166,6 +183,10 @@ func (x *run) typed(p *planned, parent *fhirpath.Type, name string, v any, at *a
 		if !ok || x.engine.schema.resource(s) == nil {
 			return invalid(at, "type 应为资源类型，而不是 "+s+"。", "type is a resource type, which "+s+" is not.")
 		}
+	case p.sort == typeSort:
+		if _, ok := v.(string); !ok {
+			return wrong("字符串", "a string")
+		}
 	case p.sort == referenceSort:
 		if _, ok := v.(bool); !ok {
 			return wrong(" true 或 false", "true or false")
@@ -201,6 +222,8 @@ func (x *run) needed(p *planned, parent *fhirpath.Type) error {
 	root := parent == x.engine.schema.query
 	_, cursor := p.args[cursorArgument]
 	switch {
+	case p.sort == typeSort && p.args[nameArgument] == nil:
+		return invalid(at, "请给出类型名：__type(name: \"Patient\")。", "Give the name: __type(name: \"Patient\").")
 	case p.sort == singleSort && p.args[idArgument] == nil:
 		return invalid(at, "请给出编号："+p.of+"(id: \"…\")；要查多个请用 "+p.of+listSuffix+"。", "Give the id: "+p.of+"(id: \"…\"); for several use "+p.of+listSuffix+".")
 	case (p.sort == listSort || p.sort == connectionSort) && !root && p.args[referenceArgument] == nil:

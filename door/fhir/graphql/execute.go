@@ -41,12 +41,16 @@ func (r *resource) key() record.Key {
 }
 
 // alive tells whether the answer may grow and the client still waits.
-func (x *run) alive(at *ast.Position) error {
-	if x.values++; x.values > MaxValues {
-		n := strconv.Itoa(MaxValues)
+func (x *run) alive(at *ast.Position, of *fhirpath.Type) error {
+	counted, bound := &x.values, MaxValues
+	if of != nil && introspective(of) {
+		counted, bound = &x.told, maxDescribed
+	}
+	if *counted++; *counted > bound {
+		n := strconv.Itoa(bound)
 		return tooLarge(at, "答案超过 "+n+" 个值；请少选字段或缩小范围。", "The answer has more than "+n+" values; ask for fewer fields or narrow the search.")
 	}
-	if x.values%256 == 0 {
+	if *counted%256 == 0 {
 		return errs.Wrap("graphql", "", x.ctx.Err())
 	}
 	return nil
@@ -71,7 +75,7 @@ func (x *run) object(at place, set ast.SelectionSet, out *object) error {
 
 // take answers one field.
 func (x *run) take(p *planned, at place, out *object) error {
-	if err := x.alive(p.field.Position); err != nil {
+	if err := x.alive(p.field.Position, at.typ); err != nil {
 		return err
 	}
 	switch p.sort {
@@ -93,6 +97,17 @@ func (x *run) take(p *planned, at place, out *object) error {
 			return err
 		}
 		return x.complex(p, at, out, []any{doc}, nil)
+	case schemaSort:
+		x.engine.telling.Lock()
+		defer x.engine.telling.Unlock()
+		return x.complex(p, at, out, []any{x.describe().schema()}, nil)
+	case typeSort:
+		t := x.describe().types[p.args[nameArgument].(string)]
+		if t == nil {
+			out.field(p.key, false, p.member.typ) // null, as introspection asks
+			return nil
+		}
+		return x.complex(p, at, out, []any{t}, nil)
 	case listSort:
 		if at.holder.doc != nil && at.holder.key().IsZero() {
 			return nil // contained: nothing refers to it
@@ -117,6 +132,9 @@ func (x *run) take(p *planned, at place, out *object) error {
 	}
 	items, shadows := elements(at.doc, p.member)
 	if len(items) == 0 {
+		if introspective(at.typ) { // clients of the schema expect null and empty lists
+			out.field(p.key+at.suffix, at.doc[p.member.name] != nil, p.member.typ)
+		}
 		return nil
 	}
 	if p.member.primitive() && !p.member.shadow {
@@ -150,7 +168,7 @@ func elements(doc map[string]any, m member) (items []any, shadows []any) {
 // primitives puts simple values into the answer.
 func (x *run) primitives(p *planned, at place, out *object, items, shadows []any) error {
 	for i, v := range items {
-		if err := x.alive(p.field.Position); err != nil {
+		if err := x.alive(p.field.Position, p.member.typ); err != nil {
 			return err
 		}
 		suffix := at.suffix
@@ -183,7 +201,7 @@ func (x *run) complex(p *planned, at place, out *object, items []any, holder *re
 		items = items[:1]
 	}
 	for i, item := range items {
-		if err := x.alive(p.field.Position); err != nil {
+		if err := x.alive(p.field.Position, p.member.typ); err != nil {
 			return err
 		}
 		doc, ok := item.(map[string]any)

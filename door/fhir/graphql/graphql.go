@@ -12,6 +12,7 @@ package graphql
 import (
 	"context"
 	"net/url"
+	"sync"
 	"time"
 
 	"github.com/vektah/gqlparser/v2/ast"
@@ -33,9 +34,10 @@ const (
 	MaxPage      = 1_000    // resources of one page of a list or a connection
 	MaxSkipped   = 20_000   // matches passed over on the way to a previous or last page
 
-	maxEvaluations = 20_000  // FHIRPath evaluations
-	maxSteps       = 200_000 // steps of one of them
-	defaultPage    = 50      // resources of a page where _count is not given
+	maxDescribed   = 2_000_000 // values that describe the schema, which whole is some ten megabytes
+	maxEvaluations = 20_000    // FHIRPath evaluations
+	maxSteps       = 200_000   // steps of one of them
+	defaultPage    = 50        // resources of a page where _count is not given
 )
 
 // Request is one query with what it was sent with.
@@ -103,6 +105,9 @@ func (f *Failure) Unwrap() error { return f.err }
 type Engine struct {
 	schema *schema
 	env    fhirpath.Env
+	// telling is held while the schema is told: an answer of tens of megabytes is
+	// made one at a time.
+	telling sync.Mutex
 }
 
 // New makes an engine over the types of a model; resources names those that can

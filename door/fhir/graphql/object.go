@@ -12,9 +12,12 @@ import (
 // object is one object of the answer: its fields in the order they were asked
 // for.
 type object struct {
-	fields []*field
-	at     map[string]*field
+	fields []field
+	at     map[string]int // where fields stand; nil while there are few
 }
+
+// fewFields are looked through rather than looked up.
+const fewFields = 16
 
 // field is one field of an object: one value, or a list that grows as elements
 // are flattened into it.
@@ -25,17 +28,30 @@ type field struct {
 	values []any          // *object, string, bool, json.Number, nil
 }
 
-func newObject() *object { return &object{at: map[string]*field{}} }
+func newObject() *object { return &object{} }
 
 // field finds or makes a field.
 func (o *object) field(key string, list bool, typ *fhirpath.Type) *field {
-	f := o.at[key]
-	if f == nil {
-		f = &field{key: key, list: list, typ: typ}
-		o.at[key] = f
-		o.fields = append(o.fields, f)
+	if o.at != nil {
+		if i, ok := o.at[key]; ok {
+			return &o.fields[i]
+		}
+		o.at[key] = len(o.fields)
+	} else {
+		for i := range o.fields {
+			if o.fields[i].key == key {
+				return &o.fields[i]
+			}
+		}
 	}
-	return f
+	o.fields = append(o.fields, field{key: key, list: list, typ: typ})
+	if o.at == nil && len(o.fields) > fewFields {
+		o.at = map[string]int{}
+		for i := range o.fields {
+			o.at[o.fields[i].key] = i
+		}
+	}
+	return &o.fields[len(o.fields)-1]
 }
 
 // put adds a value under a key. Invalid where a field that takes one value
@@ -60,7 +76,8 @@ func (o *object) put(at *ast.Position, key string, list, singleton bool, typ *fh
 // append writes the object as JSON.
 func (o *object) append(b []byte) []byte {
 	b = append(b, '{')
-	for i, f := range o.fields {
+	for i := range o.fields {
+		f := &o.fields[i]
 		if i > 0 {
 			b = append(b, ',')
 		}

@@ -19,6 +19,8 @@ const (
 	singleSort          // Patient(id: …)
 	listSort            // PatientList(…)
 	connectionSort      // PatientConnection(…)
+	schemaSort          // __schema
+	typeSort            // __type(name: …)
 )
 
 // planned is one field of a selection made ready for one type: fragments spread,
@@ -204,6 +206,12 @@ func (x *run) field(f *ast.Field, t *fhirpath.Type) (*planned, error) {
 		if connection {
 			p.sort, p.member = connectionSort, member{name: f.Name, typ: s.added[typ+connectionSuffix]}
 		}
+	case t == s.query && f.Name == schemaField:
+		p.sort, known = schemaSort, true
+		p.member = member{name: f.Name, typ: s.describes["__Schema"]}
+	case t == s.query && f.Name == typeField:
+		p.sort, known = typeSort, true
+		p.member = member{name: f.Name, typ: s.describes["__Type"]}
 	case f.Name == resourceField && t.Name == "Reference":
 		p.sort, known = referenceSort, true
 		p.member = member{name: f.Name}

@@ -26,11 +26,12 @@ type run struct {
 	vars      map[string]any
 	plans     map[planKey][]*planned
 	params    map[string][]Parameter
+	described *description // nil: not asked for
 
 	documents map[string]map[string]any // resources read by reference; nil: not there
 	path      []any
 
-	fields, searches, resources, values, evaluations int
+	fields, searches, resources, values, told, evaluations int
 }
 
 // prepare reads the query and its variables and chooses the operation.

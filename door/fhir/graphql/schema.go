@@ -26,10 +26,12 @@ type schema struct {
 	query     *fhirpath.Type
 	added     map[string]*fhirpath.Type // connections and their edges, by name
 	text      *fhirpath.Type            // of what is a string and no element: resourceType
+	describes map[string]*fhirpath.Type // the types of introspection, by name
 }
 
 func newSchema(m fhirpath.Model, resources []string) *schema {
 	s := &schema{model: m, resources: resources, known: map[string]bool{}, added: map[string]*fhirpath.Type{}, text: m.Type("string")}
+	s.describes = describing(s.text, m.Type("boolean"))
 	s.query = &fhirpath.Type{Name: queryType}
 	s.query.Ready()
 	one := func(name string, t *fhirpath.Type) fhirpath.Element {
@@ -66,6 +68,9 @@ func (s *schema) named(name string) *fhirpath.Type {
 		return s.query
 	}
 	if t := s.added[name]; t != nil {
+		return t
+	}
+	if t := s.describes[name]; t != nil {
 		return t
 	}
 	if t := s.model.Type(name); t != nil {
