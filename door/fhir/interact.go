@@ -204,6 +204,37 @@ func noCriteria(typ string) error {
 	return errs.E(errs.Invalid, "write", typ, "请在地址中写明编号（"+typ+"/编号）或查询条件。", "Give an id ("+typ+"/id) or search criteria in the address.")
 }
 
+// changeStep reads whom a PATCH or a DELETE means: the record of the address, or
+// what criteria match; and the versions it asks for.
+func changeStep(r *http.Request, typ string) (*step, error) {
+	query := r.URL.Query()
+	if err := acceptable(r, query); err != nil {
+		return nil, err
+	}
+	s := &step{method: r.Method, typ: typ, ifMatch: kernel.AnyVersion}
+	if r.PathValue("id") != "" {
+		key, err := keyOf(r)
+		if err != nil {
+			return nil, err
+		}
+		if err := onlyFormat(query); err != nil {
+			return nil, err
+		}
+		s.given = key.ID
+	} else {
+		if s.query = criteriaOf(r); s.query == "" {
+			return nil, noCriteria(typ)
+		}
+		if r.Method == http.MethodDelete {
+			var err error
+			if s.many, err = deleteCount(query); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return s, s.match(r.Header.Get("If-Match"), "")
+}
+
 // remove answers DELETE /fhir/Type/id and DELETE /fhir/Type?criteria. Criteria
 // that match several are refused, unless _count says how many may go.
 func (d *Door) remove(w http.ResponseWriter, r *http.Request, p *identity.Principal) error {
@@ -211,29 +242,8 @@ func (d *Door) remove(w http.ResponseWriter, r *http.Request, p *identity.Princi
 	if err != nil {
 		return err
 	}
-	query := r.URL.Query()
-	if err := acceptable(r, query); err != nil {
-		return err
-	}
-	s := &step{method: http.MethodDelete, typ: typ, ifMatch: kernel.AnyVersion}
-	if r.PathValue("id") != "" {
-		key, err := keyOf(r)
-		if err != nil {
-			return err
-		}
-		if err := onlyFormat(query); err != nil {
-			return err
-		}
-		s.given = key.ID
-	} else {
-		if s.many, err = deleteCount(query); err != nil {
-			return err
-		}
-		if s.query = criteriaOf(r); s.query == "" {
-			return noCriteria(typ)
-		}
-	}
-	if err := s.match(r.Header.Get("If-Match"), ""); err != nil {
+	s, err := changeStep(r, typ)
+	if err != nil {
 		return err
 	}
 	if err := d.commit(r.Context(), p, []*step{s}, commitment{base: d.baseURL(r)}); err != nil {

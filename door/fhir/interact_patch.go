@@ -35,25 +35,9 @@ func (d *Door) patch(w http.ResponseWriter, r *http.Request, p *identity.Princip
 	if err != nil {
 		return err
 	}
-	query := r.URL.Query()
-	if err := acceptable(r, query); err != nil {
-		return err
-	}
 	w.Header().Set("Accept-Patch", acceptPatch)
-	s := &step{method: http.MethodPatch, typ: typ, ifMatch: kernel.AnyVersion}
-	if r.PathValue("id") != "" {
-		key, err := keyOf(r)
-		if err != nil {
-			return err
-		}
-		if err := onlyFormat(query); err != nil {
-			return err
-		}
-		s.given = key.ID
-	} else if s.query = criteriaOf(r); s.query == "" {
-		return noCriteria(typ)
-	}
-	if err := s.match(r.Header.Get("If-Match"), ""); err != nil {
+	s, err := changeStep(r, typ)
+	if err != nil {
 		return err
 	}
 	ct := r.Header.Get("Content-Type")

@@ -265,6 +265,16 @@ func designation(n terminology.Designation) object {
 	return one
 }
 
+// systemOf gives the code system that an operation is asked of: the CodeSystem of
+// its address, else the parameters system and version.
+func (d *Door) systemOf(r *http.Request, p *identity.Principal, t told) (system, version string, err error) {
+	stored, err := d.about(r, p, "CodeSystem")
+	if err != nil || stored == nil {
+		return t.text("system"), t.text("version"), err
+	}
+	return urlOf(stored)
+}
+
 // lookup answers CodeSystem/$lookup. Without property it tells names,
 // definition, parents and the system's own properties; "child" must be asked
 // for.
@@ -273,15 +283,9 @@ func (d *Door) lookup(w http.ResponseWriter, r *http.Request, p *identity.Princi
 	if err != nil {
 		return err
 	}
-	system, version := t.text("system"), t.text("version")
-	stored, err := d.about(r, p, "CodeSystem")
+	system, version, err := d.systemOf(r, p, t)
 	if err != nil {
 		return err
-	}
-	if stored != nil {
-		if system, version, err = urlOf(stored); err != nil {
-			return err
-		}
 	}
 	list, err := t.codings(system, version)
 	if err != nil {
@@ -406,15 +410,9 @@ func (d *Door) subsumes(w http.ResponseWriter, r *http.Request, p *identity.Prin
 	if err != nil {
 		return err
 	}
-	system, version := t.text("system"), t.text("version")
-	stored, err := d.about(r, p, "CodeSystem")
+	system, version, err := d.systemOf(r, p, t)
 	if err != nil {
 		return err
-	}
-	if stored != nil {
-		if system, version, err = urlOf(stored); err != nil {
-			return err
-		}
 	}
 	a, b := t.text("codeA"), t.text("codeB")
 	if len(t["codingA"]) > 0 && len(t["codingB"]) > 0 && a == "" && b == "" {

@@ -2,6 +2,7 @@ package fhirpath
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 )
 
@@ -302,31 +303,34 @@ func isNumber(k System) bool { return k == Integer || k == Decimal }
 func isMoment(k System) bool { return k == Date || k == DateTime || k == Time }
 
 // sameJSON compares two JSON values; numbers by their value.
-func sameJSON(a, b any) bool {
+func sameJSON(a, b any) bool { return matchJSON(a, b, false) }
+
+// alikeJSON is sameJSON without the ids of elements, and with text as alikeText
+// has it.
+func alikeJSON(a, b any) bool { return matchJSON(a, b, true) }
+
+func matchJSON(a, b any, alike bool) bool {
 	switch x := a.(type) {
 	case map[string]any:
 		y, ok := b.(map[string]any)
-		if !ok || len(x) != len(y) {
+		if !ok {
 			return false
 		}
+		counts := func(k string) bool { return !alike || k != "id" }
 		for k, v := range x {
-			w, ok := y[k]
-			if !ok || !sameJSON(v, w) {
+			if w, ok := y[k]; counts(k) && (!ok || !matchJSON(v, w, alike)) {
+				return false
+			}
+		}
+		for k := range y {
+			if _, ok := x[k]; counts(k) && !ok {
 				return false
 			}
 		}
 		return true
 	case []any:
 		y, ok := b.([]any)
-		if !ok || len(x) != len(y) {
-			return false
-		}
-		for i := range x {
-			if !sameJSON(x[i], y[i]) {
-				return false
-			}
-		}
-		return true
+		return ok && slices.EqualFunc(x, y, func(v, w any) bool { return matchJSON(v, w, alike) })
 	case json.Number:
 		y, ok := b.(json.Number)
 		if !ok || x == y {
@@ -335,6 +339,9 @@ func sameJSON(a, b any) bool {
 		d, okD := parseDecimal(x.String())
 		e, okE := parseDecimal(y.String())
 		return okD && okE && d.cmp(e) == 0
+	case string:
+		y, ok := b.(string)
+		return ok && (x == y || alike && alikeText(x, y))
 	}
 	return a == b
 }
@@ -395,42 +402,6 @@ func alike(a, b Value) bool {
 // "Equivalent").
 func alikeText(a, b string) bool {
 	return a == b || strings.EqualFold(strings.Join(strings.Fields(a), " "), strings.Join(strings.Fields(b), " "))
-}
-
-func alikeJSON(a, b any) bool {
-	switch x := a.(type) {
-	case map[string]any:
-		y, ok := b.(map[string]any)
-		if !ok {
-			return false
-		}
-		for k, v := range x {
-			if w, ok := y[k]; k != "id" && (!ok || !alikeJSON(v, w)) {
-				return false
-			}
-		}
-		for k := range y {
-			if _, ok := x[k]; k != "id" && !ok {
-				return false
-			}
-		}
-		return true
-	case []any:
-		y, ok := b.([]any)
-		if !ok || len(x) != len(y) {
-			return false
-		}
-		for i := range x {
-			if !alikeJSON(x[i], y[i]) {
-				return false
-			}
-		}
-		return true
-	case string:
-		y, ok := b.(string)
-		return ok && alikeText(x, y)
-	}
-	return sameJSON(a, b)
 }
 
 func (n *orderNode) eval(r *run) *Error {
