@@ -243,7 +243,7 @@ func cursorOf(at *ast.Position, typ, s string) (c cursor, query url.Values, err 
 func (x *run) connection(p *planned, at place) (map[string]any, error) {
 	pos := p.field.Position
 	c := cursor{Type: p.of, Size: defaultPage}
-	query := url.Values{}
+	var query url.Values
 	if given, ok := p.args[cursorArgument].(string); ok {
 		var err error
 		if c, query, err = cursorOf(pos, p.of, given); err != nil {
