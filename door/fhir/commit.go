@@ -516,6 +516,9 @@ func (l *linker) rewrite(s *step) ([]byte, error) {
 		return s.raw, nil // it is not going to be written
 	}
 	s.links = nil
+	if s.typ == "Bundle" {
+		return s.raw, nil // what it holds refers to what else it holds (R4 §2.36.4)
+	}
 	var failure error
 	home := "" // the server the resource comes from, where its fullUrl says so
 	if suffix := "/" + s.typ + "/"; strings.HasPrefix(s.fullURL, "http") {

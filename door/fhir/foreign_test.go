@@ -377,3 +377,52 @@ func TestNumbers(t *testing.T) {
 		t.Errorf("sorted: %s", got)
 	}
 }
+
+// A Bundle whose entries refer to each other in a circle is saved whole; one that
+// holds itself is a resource like another; what refers to nothing is refused.
+func TestBundlesInCircles(t *testing.T) {
+	s := serve(t)
+	const a, b = "urn:uuid:0c3151bd-1cbf-4d64-b04d-cd9187a4c6e0", "urn:uuid:5f1a3c2e-9d1b-4a56-8a3c-2f0e7f1b6a11"
+	entry := func(full, resource string) string {
+		return fmt.Sprintf(`{"fullUrl":%q,"resource":%s,"request":{"method":"POST","url":"%s"}}`, full, resource, strings.Split(resource, `"`)[3])
+	}
+	observation := func(member string) string {
+		return `{"resourceType":"Observation","status":"final","code":{"text":"x"},"hasMember":[{"reference":"` + member + `"}]}`
+	}
+	send := func(entries ...string) answer {
+		return s.ask("POST", "/fhir", `{"resourceType":"Bundle","type":"transaction","entry":[`+strings.Join(entries, ",")+`]}`)
+	}
+	circle := send(entry(a, observation(b)), entry(b, observation(a))).want(t, 200)
+	one, _, _ := strings.Cut(circle.at("entry", 0, "response", "location").(string), "/_history")
+	two, _, _ := strings.Cut(circle.at("entry", 1, "response", "location").(string), "/_history")
+	if got := s.ask("GET", "/fhir/"+one, nil).want(t, 200).at("hasMember", 0, "reference"); got != two {
+		t.Errorf("%s refers to %v, want %s", one, got, two)
+	}
+	s.ask("DELETE", "/fhir/"+one, nil).want(t, 409) // the other refers to it
+	self := send(entry(a, observation(a))).want(t, 200)
+	one, _, _ = strings.Cut(self.at("entry", 0, "response", "location").(string), "/_history")
+	if got := s.ask("GET", "/fhir/"+one, nil).want(t, 200).at("hasMember", 0, "reference"); got != one {
+		t.Errorf("%s refers to %v", one, got)
+	}
+	before := s.ask("GET", "/fhir?_summary=count", nil).at("total")
+	for _, nothing := range []string{b, "Observation/never-was", "Observation?code:text=never", a + "x"} {
+		if got := send(entry(a, observation(nothing))); got.status/100 != 4 || !strings.Contains(fmt.Sprint(got.at("issue", 0, "expression")), "entry[0]") && got.status != 409 {
+			t.Errorf("a reference to %s: %d %s", nothing, got.status, got.raw)
+		}
+	}
+	if after := s.ask("GET", "/fhir?_summary=count", nil).at("total"); after != before {
+		t.Errorf("something was saved of what was refused: %v, was %v", after, before)
+	}
+	inner := `{"resourceType":"Bundle","type":"collection","entry":[{"fullUrl":"` + a + `","resource":` + observation(a) + `}]}`
+	held := send(entry(a, inner)).want(t, 200)
+	one, _, _ = strings.Cut(held.at("entry", 0, "response", "location").(string), "/_history")
+	if got := s.ask("GET", "/fhir/"+one, nil).want(t, 200); got.at("entry", 0, "resource", "hasMember", 0, "reference") != a {
+		t.Errorf("a Bundle in a Bundle: %s", got.raw)
+	}
+	for range 200 {
+		inner = `{"resourceType":"Bundle","type":"collection","entry":[{"resource":` + inner + `}]}`
+	}
+	if got := s.ask("POST", "/fhir/Bundle", inner); got.status != 400 || got.at("resourceType") != "OperationOutcome" {
+		t.Errorf("two hundred Bundles in each other: %d", got.status)
+	}
+}
