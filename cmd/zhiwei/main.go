@@ -30,6 +30,7 @@ type command struct {
 
 // env is what a command may touch outside its arguments.
 type env struct {
+	stdin          io.Reader
 	stdout, stderr io.Writer
 	getenv         func(string) string
 }
@@ -45,11 +46,12 @@ func init() {
 		{"check", "read everything, print one line per damaged thing 校验", "zhiwei check --data ./data", check},
 		{"version", "print the version 版本", "zhiwei version", printVersion},
 	}
+	commands = append(commands, engineCommands...)
 }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, env{os.Stdout, os.Stderr, os.Getenv}, os.Args[1:])
+	code := run(ctx, env{os.Stdin, os.Stdout, os.Stderr, os.Getenv}, os.Args[1:])
 	stop()
 	os.Exit(code)
 }

@@ -42,7 +42,7 @@ func (o *out) String() string {
 func do(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	var o, e out
-	code = run(t.Context(), env{&o, &e, func(string) string { return "" }}, args)
+	code = run(t.Context(), env{strings.NewReader(""), &o, &e, func(string) string { return "" }}, args)
 	return code, o.String(), e.String()
 }
 
@@ -56,7 +56,7 @@ func serving(t *testing.T, dir string, more ...string) (url string, printed *out
 	var log out
 	ended := make(chan int, 1)
 	go func() {
-		ended <- run(ctx, env{printed, &log, func(k string) string {
+		ended <- run(ctx, env{strings.NewReader(""), printed, &log, func(k string) string {
 			if k == "ZHIWEI_ADMIN_PASSWORD" {
 				return "a long test password"
 			}
@@ -189,7 +189,7 @@ func TestCommandsBesideAServeAndWithout(t *testing.T) {
 // than the door, except where a route is open.
 func TestEveryRouteAsksWhoOneIs(t *testing.T) {
 	dir := t.TempDir()
-	e := env{io.Discard, io.Discard, os.Getenv}
+	e := env{strings.NewReader(""), io.Discard, io.Discard, os.Getenv}
 	set, err := loadSettings(dir)
 	if err != nil {
 		t.Fatal(err)
