@@ -1,0 +1,146 @@
+package engine
+
+// What the drives of this house tell, beside the names of node_exporter and
+// process-exporter that drive/host keeps. Ratios are 0–1, booleans 0 or 1.
+// Labels that every target gets (job, instance, thing) are not repeated here.
+
+var (
+	perInterface = []string{"interface"}
+	perPart      = []string{"component"}
+	perSensor    = []string{"sensor"}
+	perCheck     = []string{"check"}
+	perDatabase  = []string{"database"}
+)
+
+// Of every target, by the collector.
+var _ = declare(
+	Metric{Name: "up", Type: Gauge, Unit: "1", Title: tr("可采集", "Could be measured")},
+	Metric{Name: "scrape_duration_seconds", Type: Gauge, Unit: "s", Title: tr("采集用时", "Time one round took")},
+	Metric{Name: "scrape_samples_scraped", Type: Gauge, Unit: "1", Title: tr("本轮样本数", "Samples of one round")},
+	Metric{Name: "zhiwei_collector_targets", Type: Gauge, Unit: "1", Title: tr("采集对象数", "Targets of the collector")},
+	Metric{Name: "zhiwei_collector_rounds_running", Type: Gauge, Unit: "1", Title: tr("正在进行的采集", "Rounds under way")},
+	Metric{Name: "zhiwei_collector_rounds_waiting", Type: Gauge, Unit: "1", Title: tr("排队的采集", "Rounds that wait for their turn")},
+	Metric{Name: "zhiwei_collector_rounds_failed_total", Type: Counter, Unit: "1", Title: tr("失败的采集", "Rounds that told nothing")},
+	Metric{Name: "zhiwei_collector_rounds_skipped_total", Type: Counter, Unit: "1", Title: tr("跳过的采集", "Rounds left out")},
+	Metric{Name: "zhiwei_collector_samples_dropped_total", Type: Counter, Unit: "1", Title: tr("丢弃的样本", "Samples dropped")},
+)
+
+// Of what answers SNMP: drive/snmp.
+var _ = declare(
+	Metric{Name: "device_uptime_seconds", Type: Gauge, Unit: "s", Title: tr("设备运行时间", "Time since the device started")},
+	Metric{Name: "interface_up", Type: Gauge, Unit: "1", Labels: perInterface, Title: tr("端口已连通", "Port is up")},
+	Metric{Name: "interface_enabled", Type: Gauge, Unit: "1", Labels: perInterface, Title: tr("端口已启用", "Port is meant to be up")},
+	Metric{Name: "interface_speed_bits_per_second", Type: Gauge, Unit: "bit/s", Labels: perInterface, Title: tr("端口速率", "Speed of the port")},
+	Metric{Name: "interface_full_duplex", Type: Gauge, Unit: "1", Labels: perInterface, Title: tr("端口为全双工", "Port is full duplex")},
+	Metric{Name: "interface_flaps_total", Type: Counter, Unit: "1", Labels: perInterface, Title: tr("端口通断次数", "Times the port went up or down")},
+	Metric{Name: "interface_receive_bytes_total", Type: Counter, Unit: "By", Labels: perInterface, Title: tr("端口接收字节", "Bytes received")},
+	Metric{Name: "interface_transmit_bytes_total", Type: Counter, Unit: "By", Labels: perInterface, Title: tr("端口发送字节", "Bytes sent")},
+	Metric{Name: "interface_receive_packets_total", Type: Counter, Unit: "1", Labels: perInterface, Title: tr("端口接收单播包", "Unicast packets received")},
+	Metric{Name: "interface_transmit_packets_total", Type: Counter, Unit: "1", Labels: perInterface, Title: tr("端口发送单播包", "Unicast packets sent")},
+	Metric{Name: "interface_receive_broadcast_packets_total", Type: Counter, Unit: "1", Labels: perInterface, Title: tr("端口接收广播包", "Broadcast packets received")},
+	Metric{Name: "interface_receive_errors_total", Type: Counter, Unit: "1", Labels: perInterface, Title: tr("端口接收错包", "Packets received in error")},
+	Metric{Name: "interface_transmit_errors_total", Type: Counter, Unit: "1", Labels: perInterface, Title: tr("端口发送错包", "Packets that could not be sent for errors")},
+	Metric{Name: "interface_receive_discards_total", Type: Counter, Unit: "1", Labels: perInterface, Title: tr("端口接收丢包", "Received packets thrown away")},
+	Metric{Name: "interface_transmit_discards_total", Type: Counter, Unit: "1", Labels: perInterface, Title: tr("端口发送丢包", "Packets thrown away before sending")},
+	Metric{Name: "interface_fcs_errors_total", Type: Counter, Unit: "1", Labels: perInterface, Title: tr("端口校验错帧", "Frames whose check sum was wrong")},
+	Metric{Name: "interface_late_collisions_total", Type: Counter, Unit: "1", Labels: perInterface, Title: tr("端口迟冲突", "Late collisions: a sign of unequal duplex")},
+	Metric{Name: "bridge_topology_changes_total", Type: Counter, Unit: "1", Title: tr("生成树拓扑变化", "Changes of the spanning tree")},
+	Metric{Name: "bridge_mac_addresses", Type: Gauge, Unit: "1", Labels: perInterface, Title: tr("端口学到的地址数", "MAC addresses learnt at the port")},
+	Metric{Name: "device_processor_load_ratio", Type: Gauge, Unit: "1", Labels: []string{"processor"}, Title: tr("设备处理器负载", "Load of a device's processor")},
+	Metric{Name: "device_storage_size_bytes", Type: Gauge, Unit: "By", Labels: []string{"storage", "type"}, Title: tr("设备存储容量", "Size of a device's memory or storage")},
+	Metric{Name: "device_storage_used_bytes", Type: Gauge, Unit: "By", Labels: []string{"storage", "type"}, Title: tr("设备存储已用", "Used of a device's memory or storage")},
+)
+
+// Of the body of machines: drive/snmp (ENTITY-SENSOR-MIB), drive/redfish, drive/ipmi.
+var _ = declare(
+	Metric{Name: "hardware_powered_on", Type: Gauge, Unit: "1", Title: tr("主机已上电", "Machine is switched on")},
+	Metric{Name: "hardware_health", Type: Gauge, Unit: "1", Labels: perPart, Title: tr("部件状况：0 正常、1 警告、2 严重", "Health of a part: 0 fine, 1 warning, 2 critical")},
+	Metric{Name: "hardware_temperature_celsius", Type: Gauge, Unit: "Cel", Labels: perSensor, Title: tr("部件温度", "Temperature of a part")},
+	Metric{Name: "hardware_temperature_limit_celsius", Type: Gauge, Unit: "Cel", Labels: perSensor, Title: tr("部件温度上限", "Temperature that is critical for a part")},
+	Metric{Name: "hardware_fan_rpm", Type: Gauge, Unit: "/min", Labels: perSensor, Title: tr("风扇转速", "Speed of a fan")},
+	Metric{Name: "hardware_fan_ratio", Type: Gauge, Unit: "1", Labels: perSensor, Title: tr("风扇相对转速", "Speed of a fan of its full speed")},
+	Metric{Name: "hardware_voltage_volts", Type: Gauge, Unit: "V", Labels: perSensor, Title: tr("部件电压", "Voltage of a part")},
+	Metric{Name: "hardware_current_amperes", Type: Gauge, Unit: "A", Labels: perSensor, Title: tr("部件电流", "Current of a part")},
+	Metric{Name: "hardware_power_watts", Type: Gauge, Unit: "W", Labels: perSensor, Title: tr("部件功率", "Power a part takes")},
+	Metric{Name: "hardware_event_log_entries", Type: Gauge, Unit: "1", Title: tr("硬件事件日志条数", "Entries of the hardware's event log")},
+)
+
+// Of UPSes: drive/ups.
+var _ = declare(
+	Metric{Name: "ups_on_line", Type: Gauge, Unit: "1", Title: tr("市电供电", "UPS runs on mains")},
+	Metric{Name: "ups_on_battery", Type: Gauge, Unit: "1", Title: tr("电池供电", "UPS runs on battery")},
+	Metric{Name: "ups_low_battery", Type: Gauge, Unit: "1", Title: tr("电池电量低", "UPS battery is low")},
+	Metric{Name: "ups_replace_battery", Type: Gauge, Unit: "1", Title: tr("电池需更换", "UPS battery is to be replaced")},
+	Metric{Name: "ups_overload", Type: Gauge, Unit: "1", Title: tr("UPS 过载", "UPS is overloaded")},
+	Metric{Name: "ups_bypass", Type: Gauge, Unit: "1", Title: tr("UPS 旁路", "UPS is bypassed: no protection")},
+	Metric{Name: "ups_battery_charge_ratio", Type: Gauge, Unit: "1", Title: tr("电池电量", "Charge of the battery")},
+	Metric{Name: "ups_battery_runtime_seconds", Type: Gauge, Unit: "s", Title: tr("电池可用时间", "Time the battery lasts")},
+	Metric{Name: "ups_battery_voltage_volts", Type: Gauge, Unit: "V", Title: tr("电池电压", "Voltage of the battery")},
+	Metric{Name: "ups_temperature_celsius", Type: Gauge, Unit: "Cel", Title: tr("UPS 温度", "Temperature of the UPS")},
+	Metric{Name: "ups_load_ratio", Type: Gauge, Unit: "1", Title: tr("UPS 负载率", "Load of the UPS")},
+	Metric{Name: "ups_input_voltage_volts", Type: Gauge, Unit: "V", Title: tr("输入电压", "Voltage of the mains")},
+	Metric{Name: "ups_input_frequency_hertz", Type: Gauge, Unit: "Hz", Title: tr("输入频率", "Frequency of the mains")},
+	Metric{Name: "ups_output_voltage_volts", Type: Gauge, Unit: "V", Title: tr("输出电压", "Voltage the UPS gives")},
+)
+
+// Of rooms, air conditioners and meters: drive/modbus, by the register map of
+// the device.
+var _ = declare(
+	Metric{Name: "environment_temperature_celsius", Type: Gauge, Unit: "Cel", Labels: perSensor, Title: tr("环境温度", "Temperature of the room")},
+	Metric{Name: "environment_humidity_ratio", Type: Gauge, Unit: "1", Labels: perSensor, Title: tr("环境相对湿度", "Relative humidity of the room")},
+	Metric{Name: "environment_leak", Type: Gauge, Unit: "1", Labels: perSensor, Title: tr("漏水", "Water where none may be")},
+	Metric{Name: "environment_smoke", Type: Gauge, Unit: "1", Labels: perSensor, Title: tr("烟感报警", "Smoke")},
+	Metric{Name: "cooling_running", Type: Gauge, Unit: "1", Title: tr("空调运行", "Air conditioner runs")},
+	Metric{Name: "cooling_alarm", Type: Gauge, Unit: "1", Title: tr("空调报警", "Air conditioner raises an alarm")},
+	Metric{Name: "cooling_setpoint_celsius", Type: Gauge, Unit: "Cel", Title: tr("空调设定温度", "Temperature the air conditioner is set to")},
+	Metric{Name: "cooling_supply_temperature_celsius", Type: Gauge, Unit: "Cel", Title: tr("送风温度", "Temperature of the air it gives")},
+	Metric{Name: "cooling_return_temperature_celsius", Type: Gauge, Unit: "Cel", Title: tr("回风温度", "Temperature of the air it takes")},
+	Metric{Name: "power_voltage_volts", Type: Gauge, Unit: "V", Labels: []string{"phase"}, Title: tr("配电电压", "Voltage of a phase")},
+	Metric{Name: "power_current_amperes", Type: Gauge, Unit: "A", Labels: []string{"phase"}, Title: tr("配电电流", "Current of a phase")},
+	Metric{Name: "power_active_watts", Type: Gauge, Unit: "W", Labels: []string{"phase"}, Title: tr("有功功率", "Active power of a phase")},
+	Metric{Name: "power_energy_joules_total", Type: Counter, Unit: "J", Title: tr("电能", "Energy taken")},
+	Metric{Name: "power_breaker_closed", Type: Gauge, Unit: "1", Labels: []string{"circuit"}, Title: tr("断路器合闸", "Breaker is closed")},
+)
+
+// Of checks from outside: drive/probe.
+var _ = declare(
+	Metric{Name: "probe_success", Type: Gauge, Unit: "1", Labels: perCheck, Title: tr("检查成功", "Check succeeded")},
+	Metric{Name: "probe_duration_seconds", Type: Gauge, Unit: "s", Labels: perCheck, Title: tr("检查用时", "Time a check took")},
+	Metric{Name: "probe_http_status_code", Type: Gauge, Unit: "1", Labels: perCheck, Title: tr("HTTP 状态码", "HTTP status")},
+	Metric{Name: "probe_ssl_earliest_cert_expiry", Type: Gauge, Unit: "s", Labels: perCheck, Title: tr("证书到期时刻（Unix 秒）", "When the first certificate of the chain expires, Unix seconds")},
+	Metric{Name: "probe_tls_trusted", Type: Gauge, Unit: "1", Labels: perCheck, Title: tr("证书可信", "Certificate is trusted and fits its name")},
+	Metric{Name: "probe_dns_answers", Type: Gauge, Unit: "1", Labels: perCheck, Title: tr("域名应答数", "Answers to a name")},
+	Metric{Name: "probe_icmp_rtt_seconds", Type: Gauge, Unit: "s", Labels: perCheck, Title: tr("往返时延", "Round trip time")},
+	Metric{Name: "probe_icmp_loss_ratio", Type: Gauge, Unit: "1", Labels: perCheck, Title: tr("丢包率", "Packets without an answer")},
+)
+
+// Of databases: drive/sql.
+var _ = declare(
+	Metric{Name: "database_up", Type: Gauge, Unit: "1", Title: tr("数据库可用", "Database answers")},
+	Metric{Name: "database_connections", Type: Gauge, Unit: "1", Labels: []string{"state"}, Title: tr("数据库连接数", "Connections of a database")},
+	Metric{Name: "database_connections_limit", Type: Gauge, Unit: "1", Title: tr("数据库连接上限", "Connections a database allows")},
+	Metric{Name: "database_sessions_blocked", Type: Gauge, Unit: "1", Title: tr("被锁阻塞的会话", "Sessions that wait for a lock")},
+	Metric{Name: "database_transaction_age_seconds", Type: Gauge, Unit: "s", Title: tr("最长事务时间", "Age of the oldest open transaction")},
+	Metric{Name: "database_query_age_seconds", Type: Gauge, Unit: "s", Title: tr("最长查询时间", "Age of the longest running query")},
+	Metric{Name: "database_size_bytes", Type: Gauge, Unit: "By", Labels: perDatabase, Title: tr("数据库大小", "Size of a database")},
+	Metric{Name: "database_transactions_total", Type: Counter, Unit: "1", Labels: []string{"database", "outcome"}, Title: tr("事务数", "Transactions")},
+	Metric{Name: "database_deadlocks_total", Type: Counter, Unit: "1", Labels: perDatabase, Title: tr("死锁数", "Deadlocks")},
+	Metric{Name: "database_is_replica", Type: Gauge, Unit: "1", Title: tr("数据库为副本", "Database is a replica")},
+	Metric{Name: "database_replicas", Type: Gauge, Unit: "1", Title: tr("在线副本数", "Replicas that are connected")},
+	Metric{Name: "database_replication_connected", Type: Gauge, Unit: "1", Title: tr("副本已连主库", "Replica is connected to its source")},
+	Metric{Name: "database_replication_lag_seconds", Type: Gauge, Unit: "s", Title: tr("复制延迟", "How far a replica is behind in time")},
+	Metric{Name: "database_replication_lag_bytes", Type: Gauge, Unit: "By", Labels: []string{"replica"}, Title: tr("复制落后字节", "How far a replica is behind in bytes")},
+	Metric{Name: "database_memory_used_bytes", Type: Gauge, Unit: "By", Title: tr("数据库内存已用", "Memory a database uses")},
+	Metric{Name: "database_memory_limit_bytes", Type: Gauge, Unit: "By", Title: tr("数据库内存上限", "Memory a database may use")},
+	Metric{Name: "database_connections_rejected_total", Type: Counter, Unit: "1", Title: tr("被拒连接数", "Connections refused at the limit")},
+	Metric{Name: "database_keys_evicted_total", Type: Counter, Unit: "1", Title: tr("被逐出的键", "Keys thrown out for want of memory")},
+	Metric{Name: "database_snapshot_ok", Type: Gauge, Unit: "1", Title: tr("快照成功", "Last snapshot could be written")},
+)
+
+// Of what comes in by itself: door/syslog, door/snmptrap, door/remotewrite,
+// door/otlp, and of log files, drive/log.
+var _ = declare(
+	Metric{Name: "zhiwei_intake_received_total", Type: Counter, Unit: "1", Labels: []string{"door"}, Title: tr("收到的条目", "Entries received")},
+	Metric{Name: "zhiwei_intake_dropped_total", Type: Counter, Unit: "1", Labels: []string{"door", "reason"}, Title: tr("丢弃的条目", "Entries dropped")},
+	Metric{Name: "zhiwei_intake_waiting", Type: Gauge, Unit: "1", Labels: []string{"door"}, Title: tr("排队的条目", "Entries that wait")},
+)
