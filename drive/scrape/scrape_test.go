@@ -1,0 +1,106 @@
+package scrape_test
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"zhiwei/drive/scrape"
+	"zhiwei/kernel/clock"
+	"zhiwei/kernel/errs"
+)
+
+// Proves A02: what Prometheus' own client library exposes is read, in both of
+// its forms.
+func TestARealClient(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	pools := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "pool_active", Help: "连接池"}, []string{"pool"})
+	calls := prometheus.NewCounter(prometheus.CounterOpts{Name: "calls_total", Help: "calls"})
+	reg.MustRegister(pools, calls)
+	pools.WithLabelValues("挂号\"A\"\n").Set(7.5)
+	calls.Add(3)
+	for _, open := range []bool{false, true} {
+		s := httptest.NewServer(promhttp.HandlerFor(reg, promhttp.HandlerOpts{EnableOpenMetrics: open}))
+		target := &scrape.Target{URL: s.URL, Job: "jvm", Clock: clock.System()}
+		got, err := target.Sample(t.Context())
+		s.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		values := map[string]float64{}
+		for _, g := range got {
+			values[g.Name+g.Labels["pool"]] = g.Value
+		}
+		if values["pool_active挂号\"A\"\n"] != 7.5 || values["calls_total"] != 3 {
+			t.Errorf("OpenMetrics %v: %v", open, got)
+		}
+	}
+}
+
+func TestParse(t *testing.T) {
+	at := time.UnixMilli(1_000_000).UTC()
+	got, err := scrape.Parse([]byte("# HELP a x\n# TYPE a gauge\na{b=\"1\"} 2.5 1234\na NaN\n"), "text/plain; version=0.0.4", at)
+	if err != nil || len(got) != 2 || got[0].Value != 2.5 || got[0].At.UnixMilli() != 1234 || !math.IsNaN(got[1].Value) || got[1].At != at {
+		t.Errorf("%v, %v", got, err)
+	}
+	got, err = scrape.Parse([]byte("a 1\n<html>\n"), "text/html", at)
+	if !errs.Is(err, errs.Invalid) || len(got) != 1 {
+		t.Errorf("a page: %v, %v", got, err)
+	}
+}
+
+func TestWhatIsNoAnswer(t *testing.T) {
+	many := strings.Builder{}
+	for i := range 20_001 {
+		fmt.Fprintf(&many, "a{i=\"%d\"} 1\n", i)
+	}
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/404":
+			http.NotFound(w, r)
+		case "/away":
+			http.Redirect(w, r, "http://192.0.2.1/metrics", http.StatusFound)
+		case "/slow":
+			<-r.Context().Done()
+		case "/many":
+			fmt.Fprint(w, many.String())
+		}
+	}))
+	defer s.Close()
+	for path, want := range map[string]errs.Kind{"/404": errs.Unavailable, "/away": errs.Unavailable, "/slow": errs.Unavailable, "/many": errs.TooLarge} {
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		if path == "/many" {
+			ctx = t.Context()
+		}
+		_, err := (&scrape.Target{URL: s.URL + path, Clock: clock.System()}).Sample(ctx)
+		cancel()
+		if !errs.Is(err, want) || errs.Sentence(err, "zh") == errs.Sentence(err, "en") {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	if _, err := (&scrape.Target{URL: "metrics", Clock: clock.System()}).Sample(t.Context()); !errs.Is(err, errs.Invalid) {
+		t.Errorf("half an address: %v", err)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte("a{b=\"1\"} 2.5 1234\n"), "text/plain")
+	f.Add([]byte("# TYPE a counter\na_total 1 # {x=\"1\"} 2\n# EOF\n"), "application/openmetrics-text")
+	f.Add([]byte("\xff{\n"), "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited")
+	f.Fuzz(func(t *testing.T, body []byte, contentType string) {
+		out, _ := scrape.Parse(body, contentType, time.Unix(0, 0))
+		for _, s := range out {
+			if s.Name == "" {
+				t.Error("a sample without a name")
+			}
+		}
+	})
+}
