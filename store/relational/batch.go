@@ -37,7 +37,7 @@ func (s *Store) run() {
 // A read that comes alone waits for nobody.
 const (
 	few       = 4
-	crowd     = 24
+	crowd     = 10
 	gathering = time.Millisecond
 )
 
