@@ -5,4 +5,5 @@ package main
 // flags and streams only; the rules are in the packages under engine/.
 var engineCommands = []command{
 	{"engine detect", "score a series for anomalies, a row a row 流式异常检测", "zhiwei engine detect < series.csv", engineDetect},
+	{"engine rootcause", "rank the causes of an incident from metrics and calls 根因定位", "zhiwei engine rootcause --normal a.csv --anomalous b.csv --graph edges.csv", engineRootcause},
 }
