@@ -163,7 +163,7 @@ func (m *Miner) Refine() {
 }
 
 // together finds forms that differ at several places at once, where each of the
-// places holds names or known values.
+// places holds names, known values or what has the form of a value.
 func (m *Miner) together() (changed bool) {
 	type group struct {
 		forms []int32
@@ -179,16 +179,17 @@ func (m *Miner) together() (changed bool) {
 				at = append(at, int32(i))
 			}
 		}
-		if len(at) < 2 || constants(tokens, at) < 2 {
+		if constants(tokens, at) < 2 {
 			continue
 		}
 		m.key = appendKey(m.key[:0], tokens, at)
 		g := groups[string(m.key)]
 		if g == nil {
-			g = &group{at: at}
+			g = &group{}
 			groups[string(m.key)] = g
 			order = append(order, g)
 		}
+		g.at = append(g.at, at...)
 		g.forms = append(g.forms, int32(f))
 	}
 	for _, g := range order {
@@ -203,8 +204,9 @@ func (m *Miner) together() (changed bool) {
 		if same {
 			continue
 		}
+		slices.Sort(g.at)
 		var differ shape
-		for _, i := range g.at {
+		for _, i := range slices.Compact(g.at) {
 			for _, f := range g.forms {
 				if m.forms[f].tokens[i].text != first.tokens[i].text {
 					differ = append(differ, i)
@@ -240,7 +242,7 @@ const (
 	aName     = 2.0 // dots, underscores, humps: names are made to be many
 	aValue    = 3.0 // a number, address … stood there too
 	knownWord = 2.5 // varied elsewhere
-	allCaps   = 0.7 // LOOKING, NEW: codes of states, which templates tell apart
+	allCaps   = 0.5 // LOOKING, NEW: codes of states, which templates tell apart
 	verbal    = 0.5 // started, stopping: what happened, which templates tell apart
 
 	enough = 5.0 // plain words of one place that make it a variable
@@ -310,7 +312,9 @@ func need(tokens []token, at, rest, values int) float64 {
 		need *= 2
 	case rest == 2:
 		need *= 1.4
-	case rest >= 6: // much the same around it: the difference is a detail
+	case rest >= 9: // so much the same around it that the difference is a detail
+		need *= 0.6
+	case rest >= 6:
 		need *= 0.8
 	}
 	switch {

@@ -1,7 +1,6 @@
 package logs
 
 import (
-	"bytes"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -105,7 +104,7 @@ func (s *scanner) chunk(message string, from, to int, gap bool) int {
 	i := from
 	for i < to {
 		if !gap && s.keyed() {
-			if n := assigned(message[i:]); n > 0 {
+			if n := assigned(message[i:], s.bracketed()); n > 0 {
 				s.add(token{text: message[i : i+n], class: value, quote: true})
 				i += n
 				continue
@@ -155,39 +154,59 @@ func (s *scanner) keyed() bool {
 	return n > 1 && s.tokens[n-1].text == "=" && !s.tokens[n-1].gap && s.tokens[n-2].class != mark
 }
 
+// bracketed says whether the tokens end with (key= .
+func (s *scanner) bracketed() bool {
+	n := len(s.tokens)
+	return n > 2 && strings.Contains("([{", s.tokens[n-3].text)
+}
+
 // assigned is the length of the value that s begins with, as it stands after
 // key= : to the next space, comma or semicolon outside brackets and quotation
-// marks. It is 0 where no value stands there.
-func assigned(s string) int {
-	depth, n := 0, 0
-	for n < len(s) && n < maxQuote {
-		c := s[n]
-		if depth == 0 && (c == ',' || c == ';' || spaceAt(s[n:]) > 0) {
-			break
+// marks; where the key began a bracket, to its end if nothing else is listed in
+// it. It is 0 where no value stands there.
+func assigned(s string, bracketed bool) int {
+	if s[0] == '"' || s[0] == '\'' {
+		if end := quotation(s, 0); end > 0 {
+			return end + 1
 		}
-		switch c {
-		case '"', '\'':
-			if end := quotation(s, n); end > 0 && n == 0 {
-				return end + 1
-			}
+		return 0
+	}
+	if s[0] == '<' {
+		if n := strings.IndexAny(s, "> ,"); n > 1 && s[n] == '>' {
+			return n + 1
+		}
+		return 0
+	}
+	depth, n := 0, 0
+scan:
+	for n < len(s) && n < maxQuote {
+		switch c := s[n]; c {
 		case '(', '[', '{':
 			depth++
 		case ')', ']', '}':
-			depth--
-		case '<', '>', '=':
-			if depth == 0 {
-				depth = -1
+			if depth--; depth < 0 {
+				break scan
 			}
-		}
-		if depth < 0 {
-			break
+		case '<', '>', '=', ',', ';', '"':
+			if depth == 0 {
+				break scan
+			}
+		default:
+			if depth == 0 && spaceAt(s[n:]) > 0 {
+				break scan
+			}
 		}
 		n++
 	}
-	if depth > 0 || n == maxQuote { // not closed: only the plain beginning
+	if depth > 0 { // never closed: only the plain beginning
 		n = 0
 		for n < len(s) && inner[s[n]] {
 			n++
+		}
+	}
+	if bracketed && n > 0 && n < len(s) && spaceAt(s[n:]) > 0 {
+		if end := strings.IndexAny(s[n:min(len(s), max(n, maxQuote))], "()[]{}=,;"); end > 0 && strings.Contains(")]}", s[n+end:n+end+1]) {
+			return n + end
 		}
 	}
 	for n > 0 && (s[n-1] == '.' || s[n-1] == ':') {
@@ -209,7 +228,7 @@ func request(s string) bool {
 
 // opens says whether a quotation mark may follow c directly.
 func opens(c byte) bool {
-	return bytes.IndexByte([]byte("([{<=:,;"), c) >= 0
+	return strings.IndexByte("([{<=:,;", c) >= 0
 }
 
 // maxQuote bounds a quotation, so that a lone mark does not swallow the message.
@@ -267,8 +286,13 @@ func (s *scanner) piece(chunk string, gap bool) int {
 	}
 	// name-[1-5,7]: a list of hosts in brackets, glued to what they share.
 	if end < len(chunk) && chunk[end] == '[' && run[end-1] == '-' {
-		if n := strings.IndexByte(chunk[end:], ']'); n > 0 {
-			s.add(token{text: chunk[:end+n+1], class: value, gap: gap})
+		from := strings.LastIndexByte(run, ':') + 1
+		if n := strings.IndexByte(chunk[end:], ']'); n > 0 && from < end-1 {
+			if from > 0 {
+				s.run(run[:from], gap)
+				gap = false
+			}
+			s.add(token{text: chunk[from : end+n+1], class: value, gap: gap})
 			return end + n + 1
 		}
 	}
@@ -296,13 +320,17 @@ func key(run string) bool {
 // run classifies a run of bytes that hold together, whole if it has the form of
 // a value and else part by part.
 func (s *scanner) run(run string, gap bool) {
+	if len(run) > 1 && strings.Trim(run, "*") == "" { // a number that did not fit, or a line drawn
+		s.add(token{text: run, class: value, gap: gap})
+		return
+	}
 	// Marks at either end belong to the sentence, not to the piece.
 	for len(run) > 0 && lead(run) {
 		s.add(token{text: run[:1], class: mark, gap: gap})
 		run, gap = run[1:], false
 	}
 	tail := len(run)
-	for tail > 0 && bytes.IndexByte([]byte(".:?-*~&#"), run[tail-1]) >= 0 {
+	for tail > 0 && strings.IndexByte(".:?-*~&#", run[tail-1]) >= 0 {
 		tail--
 	}
 	core, rest := run[:tail], run[tail:]
@@ -414,15 +442,13 @@ func (s *scanner) part(part string, gap bool) {
 
 // whole says what a run is where it can be said of the run as one.
 func whole(run string) (class, bool) {
-	var digits, letters, dots, slashes, back, under, colons, hyphens, ats, upper, lower, other int
-	humps := 0
+	var digits, letters, dots, slashes, back, under, colons, ats, upper, humps, other int
 	for i := range len(run) {
 		switch c := run[i]; {
 		case digit(c):
 			digits++
 		case c >= 'a' && c <= 'z':
 			letters++
-			lower++
 		case c >= 'A' && c <= 'Z':
 			letters++
 			upper++
@@ -440,7 +466,6 @@ func whole(run string) (class, bool) {
 		case c == ':':
 			colons++
 		case c == '-':
-			hyphens++
 		case c == '@':
 			ats++
 		case c >= utf8.RuneSelf:
@@ -449,12 +474,11 @@ func whole(run string) (class, bool) {
 			other++
 		}
 	}
-	_ = lower
 	switch run {
 	case "true", "false", "null", "nil", "NaN", "True", "False", "None", "TRUE", "FALSE", "NULL":
 		return value, true
 	}
-	if i := indexScheme(run); i > 0 {
+	if strings.Index(run, "://") > 0 {
 		return value, true
 	}
 	if back > 0 && letters > 0 || run[0] == '/' && len(run) > 1 || slashes > 1 && colons == 0 {
@@ -466,16 +490,16 @@ func whole(run string) (class, bool) {
 	if colons > 1 && hex(run) {
 		return value, true // IPv6 or MAC
 	}
-	if ats == 1 && dots > 0 && colons == 0 && run[0] != '@' {
-		return value, true // a mailbox
+	if at := strings.IndexByte(run, '@'); ats == 1 && colons == 0 && at > 0 && at < len(run)-1 && (dots > 0 || upper == 0 && other == 0) {
+		return value, true // a mailbox, or a user at a host
 	}
 	if colons == 1 {
-		i := bytes.IndexByte([]byte(run), ':')
-		if i+1 < len(run) && allDigits(run[i+1:]) && (dots > 0 || bytes.IndexByte([]byte(run[:i]), '/') >= 0) {
+		i := strings.IndexByte(run, ':')
+		if i+1 < len(run) && allDigits(run[i+1:]) && (dots > 0 || strings.IndexByte(run[:i], '/') >= 0) {
 			return value, true // host:port
 		}
 	}
-	if colons > 0 || ats > 0 || bytes.ContainsAny([]byte(run), "#&?*") {
+	if colons > 0 || ats > 0 || strings.ContainsAny(run, "#&?*") {
 		return word, false
 	}
 	if digits > 0 {
@@ -487,14 +511,7 @@ func whole(run string) (class, bool) {
 	if dots > 0 || under > 0 || humps > 0 || slashes > 0 || other > 0 {
 		return name, true
 	}
-	_ = hyphens
-	_ = upper
 	return word, true
-}
-
-func indexScheme(run string) int {
-	i := bytes.Index([]byte(run), []byte("://"))
-	return i
 }
 
 func allDigits(s string) bool {
@@ -604,7 +621,7 @@ func (s *scanner) join() {
 			if out[n-1].class == value && !out[n-1].quote {
 				continue
 			}
-			if n > 1 && out[n-1].class == mark && out[n-2].class == value && !out[n-2].quote && bytes.IndexByte([]byte(",;/:|-+@._&x"), out[n-1].text[0]) >= 0 {
+			if n > 1 && out[n-1].class == mark && out[n-2].class == value && !out[n-2].quote && strings.Contains(",;/:|-+@._&", out[n-1].text) {
 				out = out[:n-1]
 				continue
 			}
