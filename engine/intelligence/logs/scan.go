@@ -280,6 +280,16 @@ func (s *scanner) piece(chunk string, gap bool) int {
 		return 1
 	}
 	run := chunk[:end]
+	if strings.Contains(run, "://") || run[0] == '/' && strings.IndexByte(run, '?') > 0 { // an address with a query
+		for end < len(chunk) && strings.IndexByte("\"'<>", chunk[end]) < 0 {
+			end++
+		}
+		for strings.IndexByte(".,;:)]}", chunk[end-1]) >= 0 {
+			end--
+		}
+		s.add(token{text: chunk[:end], class: value, gap: gap})
+		return end
+	}
 	if end < len(chunk) && chunk[end] == '=' && key(run) {
 		s.add(token{text: run, class: name, gap: gap})
 		return end
