@@ -339,6 +339,13 @@ func (c *Collector) round(ctx context.Context, e *entry) {
 // too many waited.
 func (c *Collector) Skipped() int64 { return c.skipped.Load() }
 
+// Pending is how many rounds are under way or wait for their turn.
+func (c *Collector) Pending() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.prompt.running + c.suspect.running + len(c.prompt.waiting) + len(c.suspect.waiting)
+}
+
 // Dropped is how many samples were not kept.
 func (c *Collector) Dropped() int64 { return c.dropped.Load() }
 
