@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { columnsOf, csv } from './columns'
 import { conditionsOf, cutPrefix, queryOf, shapes } from './condition'
-import { leafDifferences } from './differences'
+import { leafConflicts, leafDifferences } from './differences'
 import { linkPath, localReference, type Bundle, type Resource } from './fhir'
 import { trends } from './trend'
 import { failedLines, partsOf, partSize, readLoad } from './upload'
@@ -60,6 +60,10 @@ describe('differences', () => {
       { path: 'e', from: undefined, to: { f: 1 } },
     ])
     expect(leafDifferences({ a: [1] }, { a: [1] })).toEqual([])
+    // Of a name whose text stays, the part that changed is told; what I changed alike is not.
+    const name = (family: string, given: string) => ({ name: [{ text: 'x', family, given: [given] }] })
+    expect(leafConflicts(name('a', 'b'), name('c', 'd'), name('a', 'd'))).toEqual([{ field: 'name[0].family', before: 'a', theirs: 'c', mine: 'a' }])
+    expect(leafConflicts({ a: 1 }, { a: 1, b: { c: 2 } }, { a: 3 })).toEqual([{ field: 'b', before: undefined, theirs: { c: 2 }, mine: undefined }])
   })
 })
 

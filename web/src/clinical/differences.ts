@@ -1,3 +1,6 @@
+import type { Difference } from '../model/differences'
+import { at } from './elements'
+
 /** One leaf that differs between two versions of a resource; from or to is undefined where it is not there. */
 export interface LeafDifference {
   path: string
@@ -10,7 +13,7 @@ function same(a: unknown, b: unknown): boolean {
 }
 
 function isObject(v: unknown): v is Record<string, unknown> {
-  return v !== null && typeof v === 'object' && !Array.isArray(v)
+  return v !== null && typeof v === 'object' && !Array.isArray(v) && !('rawJSON' in v) // of parseExact: a number
 }
 
 /**
@@ -27,4 +30,11 @@ export function leafDifferences(from: unknown, to: unknown, path = ''): LeafDiff
     return names.flatMap((name) => leafDifferences(from[name], to[name], path ? `${path}.${name}` : name))
   }
   return [{ path, from, to }]
+}
+
+/** What they changed since before, leaf by leaf, beside what I make of it; equal changes on both sides are no difference. */
+export function leafConflicts(before: unknown, theirs: unknown, mine: unknown): Difference[] {
+  return leafDifferences(before, theirs)
+    .map(({ path, from, to }) => ({ field: path, before: from, theirs: to, mine: at(mine, path) }))
+    .filter((d) => !same(d.theirs, d.mine))
 }

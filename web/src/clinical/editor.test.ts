@@ -23,6 +23,10 @@ describe('where elements stand', () => {
     for (const [element, line] of [['', 1], ['name', 3], ['name[0].given[1]', 4], ['name[1]', 5], ['name[1].family', 6], ['active', 9], ['name[1].use', 5], ['name[7].use', 3], ['gender', 1]] as const) expect(lineOf(places, element), element).toBe(line)
   })
 
+  it('ends with any expression', () => {
+    for (const element of ['value[x]', 'name[', 'a..b', 'name[0', "extension.where(url='http://a.b/c[1]').value", '[]', '.']) expect(lineOf(placesOf(text), element), element).toBeGreaterThan(0)
+  })
+
   it('says where a text stops being JSON, and never throws', () => {
     expect(placesOf('{\n "a": 1,\n}').broken).toEqual({ line: 3 })
     expect(placesOf('{\n "a": 01\n}').broken).toEqual({ line: 2 })

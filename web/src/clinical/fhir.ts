@@ -70,6 +70,7 @@ export function linkPath(bundle: Bundle, relation: string): string | undefined {
 export function localReference(reference: string): string {
   let path = reference
   if (/^https?:/.test(reference)) {
+    if (!URL.canParse(reference)) return ''
     const url = new URL(reference)
     if (url.origin !== location.origin || !url.pathname.startsWith(base + '/')) return ''
     path = url.pathname.slice(base.length + 1)

@@ -81,7 +81,8 @@ export function elementOf(expression: string): string {
 
 /** The line of an element; where it is not there, that of the nearest element around it. */
 export function lineOf({ lines }: Places, element: string): number {
-  for (let path = element; path; path = path.replace(/(\.[^.[]+|\[\d+\]|^[^.[]+)$/, '')) {
+  // Every round is shorter than the last, whatever an expression holds: "value[x]" is no step of JSON.
+  for (let path = element; path; path = path.slice(0, Math.max(0, path.lastIndexOf('.'), path.lastIndexOf('[')))) {
     const line = lines.get(path)
     if (line !== undefined) return line
   }

@@ -1,7 +1,8 @@
 import { kindNamed } from '../model/catalogue'
+import { refName } from '../model/names'
 import { short } from '../model/time'
 import { locale, say } from '../words'
-import type { Coding, Resource } from './fhir'
+import { localReference, type Coding, type Resource } from './fhir'
 import { c } from '../words/clinical'
 
 /*
@@ -95,11 +96,14 @@ export function number(v: unknown): string {
   return typeof v === 'number' ? new Intl.NumberFormat(locale(), { maximumFractionDigits: 4, useGrouping: false }).format(v) : str(v)
 }
 
-/** A Reference: its display, else what it names. */
+/** A Reference: its display, else the name of the record it points at, once that is known and where it may be seen, else what it says. */
 export function reference(v: unknown): string {
   const it = parts(v)
   if (!it) return ''
-  return str(it.display) || str(it.reference) || identifier(it.identifier)
+  if (str(it.display)) return str(it.display)
+  const to = str(it.reference)
+  const local = localReference(to)
+  return (local && refName(local)) || to || identifier(it.identifier)
 }
 
 /** An Identifier: its value. */

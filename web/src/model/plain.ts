@@ -12,6 +12,7 @@ export function plain(value: unknown): string {
   if (typeof value === 'number' || typeof value === 'boolean') return String(value)
   if (Array.isArray(value)) return value.map(plain).filter(Boolean).join(t('say.semicolon'))
   const o = value as Record<string, unknown>
+  if (typeof o.rawJSON === 'string') return o.rawJSON // a number that keeps its digits
   const text = o.text ?? o.display
   if (typeof text === 'string' && text) return text
   if (o.family !== undefined || o.given !== undefined) return humanName(o)
