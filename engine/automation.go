@@ -186,7 +186,9 @@ type RunOrder struct {
 type RunTarget struct {
 	Name       string            `json:"name"`
 	Thing      string            `json:"thing,omitempty"`      // "thing/ID" it belongs to
-	Address    string            `json:"address"`              // host, or host:port
+	Via        string            `json:"via,omitempty"`        // how commands reach it: "local", "ssh", "winrm"; empty: local without an Address, else ssh
+	Address    string            `json:"address,omitempty"`    // host, or host:port
+	User       string            `json:"user,omitempty"`       // empty: the credential's
 	Credential string            `json:"credential,omitempty"` // name of the credential that opens it
 	HostKey    string            `json:"hostKey,omitempty"`    // of SSH: "ssh-ed25519 AAAA…"
 	Labels     map[string]string `json:"labels,omitempty"`
@@ -340,6 +342,7 @@ func runStepKind() kind.Kind {
 			kind.Line("title", "名称", "Title").Auto(),
 			kind.Line("type", "类型", "Type").Auto(),
 			kind.Line("target", "目标", "Target").Auto(),
+			filledIn(kind.Field{Name: "item", Type: kind.Any, Title: tr("对象", "Item")}),
 			tallyOf("order", "顺序", "Order"),
 			tallyOf("attempt", "次数", "Attempt"),
 			instantOf("startedAt", "开始于", "Started"),

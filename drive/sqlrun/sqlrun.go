@@ -1,0 +1,165 @@
+// Package sqlrun runs one SQL statement on a PostgreSQL database and gives its
+// rows. It does not know what the statement is for, and keeps no connection.
+package sqlrun
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"zhiwei/kernel/errs"
+)
+
+// Bounds of what a statement gives back.
+const (
+	MaxRows = 200
+	maxCell = 2000 // bytes of text
+)
+
+// Statement is what is run.
+type Statement struct {
+	URL      string // postgres://user@host:port/database?sslmode=…
+	Password string // empty: as the URL or the server's own rules say
+	SQL      string // one statement
+	Args     []any  // for $1, $2 …
+	ReadOnly bool   // in a transaction that may change nothing
+}
+
+// Answer is what came of it.
+type Answer struct {
+	Columns  []string
+	Rows     [][]any // at most MaxRows; values are text, whole numbers, floats, bools or nil
+	More     bool    // there were more rows
+	Affected int64
+}
+
+// Unknown wraps an error after which nobody knows whether the statement took
+// effect: the connection was lost while it was being committed.
+type Unknown struct{ Err error }
+
+func (u Unknown) Error() string { return "connection lost at commit: " + u.Err.Error() }
+
+// Unwrap gives the cause.
+func (u Unknown) Unwrap() error { return u.Err }
+
+// Run runs the statement in a transaction of its own. Errors: Invalid for a
+// wrong URL or statement, Unauthenticated, Unavailable where the server does not
+// answer, Conflict where the server refuses what was asked, Unknown.
+func Run(ctx context.Context, s Statement) (a Answer, err error) {
+	const op = "sql"
+	conf, err := pgx.ParseConfig(s.URL)
+	if err != nil {
+		return a, errs.E(errs.Invalid, op, "url", "数据库地址写法不对；应为 postgres://账号@主机:端口/库名。", "The database's address is malformed; it reads postgres://account@host:port/database.")
+	}
+	if s.Password != "" {
+		conf.Password = s.Password
+	}
+	conf.ConnectTimeout = 10 * time.Second
+	conf.RuntimeParams["application_name"] = "zhiwei"
+	conn, err := pgx.ConnectConfig(ctx, conf)
+	where := fmt.Sprintf("%s:%d/%s", conf.Host, conf.Port, conf.Database)
+	if err != nil {
+		var pg *pgconn.PgError
+		if errors.As(err, &pg) && strings.HasPrefix(pg.Code, "28") {
+			return a, errs.E(errs.Unauthenticated, op, where, "数据库 "+where+" 拒绝了账号："+pg.Message, "The database "+where+" refused the account: "+pg.Message)
+		}
+		return a, errs.E(errs.Unavailable, op, where, "连不上数据库 "+where+"；请检查它是否在运行。", "The database "+where+" cannot be reached; check that it runs.").Because(err)
+	}
+	defer func() {
+		c, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+		defer cancel()
+		_ = conn.Close(c) // what was done is done; a connection that will not close ends with us
+	}()
+	mode := pgx.TxOptions{}
+	if s.ReadOnly {
+		mode.AccessMode = pgx.ReadOnly
+	}
+	tx, err := conn.BeginTx(ctx, mode)
+	if err != nil {
+		return a, refused(where, err)
+	}
+	rows, err := tx.Query(ctx, s.SQL, s.Args...)
+	if err != nil {
+		return a, refused(where, err)
+	}
+	for _, f := range rows.FieldDescriptions() {
+		a.Columns = append(a.Columns, f.Name)
+	}
+	for rows.Next() {
+		if len(a.Rows) == MaxRows {
+			a.More = true
+			continue
+		}
+		values, err := rows.Values()
+		if err != nil {
+			rows.Close()
+			return a, refused(where, err)
+		}
+		for i := range values {
+			values[i] = plain(values[i])
+		}
+		a.Rows = append(a.Rows, values)
+	}
+	rows.Close()
+	if err := rows.Err(); err != nil {
+		return a, refused(where, err)
+	}
+	a.Affected = rows.CommandTag().RowsAffected()
+	if err := tx.Commit(ctx); err != nil {
+		var pg *pgconn.PgError
+		if errors.As(err, &pg) || errors.Is(err, pgx.ErrTxCommitRollback) {
+			return a, refused(where, err) // the server answered: it was not committed
+		}
+		return a, Unknown{err}
+	}
+	return a, nil
+}
+
+// plain makes a value one that JSON has.
+func plain(v any) any {
+	switch x := v.(type) {
+	case nil, bool, int64, float64:
+		return x
+	case int16:
+		return int64(x)
+	case int32:
+		return int64(x)
+	case float32:
+		return float64(x)
+	case string:
+		return cut(x)
+	case []byte:
+		return fmt.Sprintf("\\x%x", x[:min(len(x), maxCell/2)])
+	case time.Time:
+		return x.UTC().Format(time.RFC3339Nano)
+	}
+	if raw, err := json.Marshal(v); err == nil {
+		return cut(strings.Trim(string(raw), `"`))
+	}
+	return cut(fmt.Sprint(v))
+}
+
+func cut(s string) string {
+	if len(s) > maxCell {
+		return strings.ToValidUTF8(s[:maxCell], "") + "…"
+	}
+	return s
+}
+
+func refused(where string, err error) error {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		kind := errs.Conflict
+		if strings.HasPrefix(pg.Code, "42") { // syntax error or access rule violation
+			kind = errs.Invalid
+		}
+		return errs.E(kind, "sql", where, "数据库拒绝了语句（"+pg.Code+"）："+pg.Message, "The database refused the statement ("+pg.Code+"): "+pg.Message).Because(err)
+	}
+	return errs.E(errs.Unavailable, "sql", where, "与数据库的连接断开，语句没有生效。", "The connection to the database was lost; the statement took no effect.").Because(err)
+}
