@@ -3,7 +3,8 @@
 // exporter, application servers. It keeps nothing and follows no redirects to
 // other hosts.
 //
-// Source: https://prometheus.io/docs/instrumenting/exposition_formats.
+// Sources: https://prometheus.io/docs/instrumenting/exposition_formats (text
+// format 0.0.4) and OpenMetrics 1.0.
 package scrape
 
 import (
@@ -14,9 +15,6 @@ import (
 	"net/http"
 	"net/url"
 	"time"
-
-	"github.com/prometheus/prometheus/model/labels"
-	"github.com/prometheus/prometheus/model/textparse"
 
 	"zhiwei/kernel/clock"
 	"zhiwei/kernel/errs"
@@ -104,51 +102,4 @@ func (t *Target) Sample(ctx context.Context) ([]series.Sample, error) {
 
 func tooLarge(host string) error {
 	return errs.E(errs.TooLarge, "scrape", host, "指标太多（上限 16 MiB、2 万条）；请让它只输出需要的指标。", "It exposes too much (at most 16 MiB and 20,000 samples); have it expose what is needed.")
-}
-
-// Parse reads an exposition; contentType is that of the answer, empty for the
-// text format. Samples without a time get at. Invalid with the place where the
-// text cannot be read; what came before is returned beside it.
-func Parse(body []byte, contentType string, at time.Time) ([]series.Sample, error) {
-	invalid := func(err error) error {
-		return errs.E(errs.Invalid, "scrape", "", "应答不是 Prometheus 文本格式；请检查采集地址。", "The answer is not in Prometheus' text format; check the address.").Because(err)
-	}
-	p, err := textparse.New(body, contentType, labels.NewSymbolTable(), textparse.ParserOptions{FallbackContentType: "text/plain"})
-	if p == nil {
-		return nil, invalid(err)
-	}
-	var out []series.Sample
-	var ls labels.Labels
-	for {
-		entry, err := p.Next()
-		if errors.Is(err, io.EOF) {
-			return out, nil
-		}
-		if err != nil {
-			return out, invalid(err)
-		}
-		if entry != textparse.EntrySeries {
-			continue
-		}
-		if len(out) == maxSamples {
-			return out, tooLarge("")
-		}
-		_, stamp, v := p.Series()
-		p.Labels(&ls)
-		s := series.Sample{At: at, Value: v}
-		if stamp != nil {
-			s.At = time.UnixMilli(*stamp).UTC()
-		}
-		ls.Range(func(l labels.Label) {
-			if l.Name == labels.MetricName {
-				s.Name = l.Value
-				return
-			}
-			if s.Labels == nil {
-				s.Labels = make(map[string]string, ls.Len()-1)
-			}
-			s.Labels[l.Name] = l.Value
-		})
-		out = append(out, s)
-	}
 }

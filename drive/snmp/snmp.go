@@ -148,7 +148,8 @@ func (s *session) failed(err error) error {
 	switch {
 	case err == nil || errors.As(err, &own):
 		return err
-	case errors.Is(err, gosnmp.ErrUnknownUsername), errors.Is(err, gosnmp.ErrWrongDigest), errors.Is(err, gosnmp.ErrDecryption), errors.Is(err, gosnmp.ErrUnknownSecurityLevel):
+	case errors.Is(err, gosnmp.ErrUnknownUsername), errors.Is(err, gosnmp.ErrWrongDigest), errors.Is(err, gosnmp.ErrDecryption), errors.Is(err, gosnmp.ErrUnknownSecurityLevel),
+		strings.Contains(err.Error(), "not authentic"): // the library gives this error no name
 		return errs.E(errs.Forbidden, op, s.address, "设备 "+s.address+" 不接受 SNMPv3 的用户、口令或算法；请与设备上的设置核对。", "The device "+s.address+" does not take the SNMPv3 user, password or algorithms; compare them with its settings.").Because(err)
 	case errors.Is(err, errRows):
 		return errs.E(errs.TooLarge, op, s.address, "设备 "+s.address+" 的表超过 2 万行，只读了前面的。", "The device "+s.address+" has a table of more than 20,000 rows; the first of them were read.").Because(err)
