@@ -19,11 +19,13 @@ type cond struct {
 	record bool     // test looks at columns of record
 	lists  []branch // together all rows that may satisfy it; nil: it cannot lead
 	rank   int      // guess of how many it lists: less is fewer
+	whole  bool     // test reads all that lists list, once a statement
 	about  frag     // it holds of just those rows whose about satisfies this: "= (…)" or "IN (…)"
 }
 
 // branch lists row numbers.
 type branch struct {
+	values  frag   // rows that where compares with, the outer loop of from; see valued
 	from    string // with joins
 	where   frag   // satisfies the clause
 	rid     string // the column
@@ -112,6 +114,9 @@ func (c *compiler) where(kindName string, list []search.Clause, r string) ([]con
 			return nil, err
 		}
 		if cl.Not {
+			if len(cl.Any) > maxBranches && len(x.lists) > 0 && !x.record { // asked of nearly every row
+				x.test = c.in(x.lists, r)
+			}
 			x = cond{test: frag{sql: "NOT ("}.then(x.test).then(frag{sql: ")"}), record: x.record, rank: rankWorst}
 		}
 		out = append(out, x)
@@ -163,15 +168,22 @@ func (c *compiler) clause(kindName string, cl search.Clause, r string) (cond, er
 	case typ == kind.TokenParam || typ == kind.URIParam:
 		parts = c.tokens(ps, cl.Any, r)
 	default:
-		for _, v := range cl.Any {
-			x, err := c.value(kindName, cl.Param, typ, p, ps, v, r)
-			if err != nil {
-				return cond{}, err
-			}
-			parts = append(parts, x)
+		values := cl.Any
+		if len(values) > maxBranches {
+			values = fewest(typ, values)
 		}
+		if typ == kind.CompositeParam {
+			parts, err = c.composites(kindName, p, values, r)
+			break
+		}
+		parts, err = alike(c, values, func(v search.Value) (cond, error) {
+			return c.value(kindName, cl.Param, typ, p, ps, v, r)
+		})
 	}
-	return anyOf(parts), nil
+	if err != nil {
+		return cond{}, err
+	}
+	return c.oneOf(parts, r), nil
 }
 
 // anyOf is "one of these".
@@ -188,6 +200,7 @@ func anyOf(parts []cond) cond {
 		tests[i] = x.test
 		out.record = out.record || x.record
 		out.rank = max(out.rank, x.rank)
+		out.whole = out.whole || x.whole
 		if x.lists == nil || out.lists == nil {
 			out.lists = nil
 		} else {
@@ -269,6 +282,17 @@ func of(alias string, ps []int64) frag {
 	return inList(alias+".p", list)
 }
 
+// ofRecord is of where the entries of one record are looked at: they are entered
+// by its number. Without statistics SQLite would rather read all that are above
+// or below a number; a unary plus keeps a column from its choice.
+func ofRecord(table, alias string, ps []int64) frag {
+	f := of(alias, ps)
+	if table == "quantity" {
+		f.sql = "+" + f.sql
+	}
+	return f
+}
+
 // rows is a condition on the entries of an index table under some names: the
 // test asks for any of them, the lists are one a name, which an index has
 // together. once says that the test is best read once a statement.
@@ -279,9 +303,9 @@ func (c *compiler) rows(table, alias, r string, ps []int64, where frag, once boo
 	and := frag{sql: " AND "}.then(where)
 	x := cond{lists: []branch{}}
 	if once {
-		x.test = c.in(table, alias, r+".rid", of(alias, ps).then(and))
+		x.test = c.inSet(table, alias, r+".rid", of(alias, ps).then(and))
 	} else {
-		x.test = c.exists(table, alias, r+".rid", of(alias, ps).then(and))
+		x.test = c.exists(table, alias, r+".rid", ofRecord(table, alias, ps).then(and))
 	}
 	for _, p := range ps {
 		x.lists = append(x.lists, branch{from: table + " " + alias, where: of(alias, []int64{p}).then(and), rid: alias + ".rid"})
@@ -297,8 +321,8 @@ func (c *compiler) exists(table, alias, rid string, where frag) frag {
 	return f
 }
 
-// in tests a record against a set that is read once a statement.
-func (c *compiler) in(table, alias, rid string, where frag) frag {
+// inSet tests a record against a set that is read once a statement.
+func (c *compiler) inSet(table, alias, rid string, where frag) frag {
 	f := frag{sql: rid + " IN (SELECT " + alias + ".rid FROM " + table + " " + alias + " WHERE "}
 	f.append(where)
 	f.add(")")
@@ -316,10 +340,10 @@ func (c *compiler) tokens(ps []int64, values []search.Value, r string) []cond {
 	}
 	codes := map[group][]any{}
 	var order []group
-	var out []cond
+	var under []search.Value
 	for _, v := range values {
 		if v.Under {
-			out = append(out, c.under(ps, v.Code, r))
+			under = append(under, v)
 			continue
 		}
 		g := group{sys: -1}
@@ -337,6 +361,7 @@ func (c *compiler) tokens(ps []int64, values []search.Value, r string) []cond {
 		}
 		codes[g] = append(codes[g], v.Code)
 	}
+	out, _ := alike(c, under, func(v search.Value) (cond, error) { return c.under(ps, v.Code, r), nil })
 	for _, g := range order {
 		slices.SortFunc(codes[g], func(a, b any) int { return strings.Compare(a.(string), b.(string)) })
 		list := slices.Compact(codes[g])
@@ -374,7 +399,7 @@ func (c *compiler) tokens(ps []int64, values []search.Value, r string) []cond {
 func (c *compiler) under(ps []int64, code, r string) cond {
 	t := c.alias("t")
 	x := c.rows("token", t, r, ps, frag{sql: t + ".code >= ? AND " + t + ".code < ?", args: []any{code, code + lastRune}}, true)
-	x.rank = rankText
+	x.rank, x.whole = rankText, true
 	return x
 }
 
@@ -385,8 +410,6 @@ const maxBranches = 16
 // value compiles one value of a parameter in an index table.
 func (c *compiler) value(kindName, param string, typ kind.ParamType, p store.Param, ps []int64, v search.Value, r string) (cond, error) {
 	switch typ {
-	case kind.CompositeParam:
-		return c.composite(kindName, p, v, r)
 	case kind.NearParam:
 		return c.near(kindName, p, v, r)
 	case kind.StringParam, kind.WordsParam:
@@ -459,13 +482,13 @@ func prefix(before, t, q string) frag {
 func (c *compiler) textSet(ps []int64, r string, where func(t string) frag) cond {
 	t := c.alias("x")
 	x := c.rows("text", t, r, ps, where(t), true)
-	x.rank = rankText
+	x.rank, x.whole = rankText, true
 	return x
 }
 
 func (c *compiler) textIn(ps []int64, rid string, where func(t string) frag) frag {
 	t := c.alias("x")
-	return c.in("text", t, rid, of(t, ps).then(frag{sql: " AND "}).then(where(t)))
+	return c.inSet("text", t, rid, of(t, ps).then(frag{sql: " AND "}).then(where(t)))
 }
 
 // compareDate compares a period [lo, hi) with a value.

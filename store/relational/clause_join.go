@@ -55,6 +55,9 @@ func (c *compiler) dateColumn(column string, values []search.Value, r string) co
 	lo := r + "." + column
 	var tests []frag
 	out := cond{record: true, rank: rankRange, lists: []branch{}}
+	if len(values) > maxBranches {
+		values = fewest(kind.DateParam, values)
+	}
 	for _, v := range values {
 		f := frag{sql: "("}.then(compareDate(lo, "("+lo+" + 1)", v)).then(frag{sql: ")"}).then(dateBounds(lo, v, 1))
 		if column == "next" {
@@ -67,6 +70,13 @@ func (c *compiler) dateColumn(column string, values []search.Value, r string) co
 		return never
 	}
 	out.test = anyTest(tests)
+	if len(out.lists) > maxBranches {
+		var lists []branch
+		for _, same := range families(out.lists, func(br branch) string { return br.where.sql }) {
+			lists = append(lists, c.valued(same))
+		}
+		out.lists = lists
+	}
 	return out
 }
 
@@ -90,7 +100,7 @@ func (c *compiler) hasValue(kindName, param string, p store.Param, r string) fra
 	if len(p.Parts) > 0 {
 		var tests []frag
 		for _, tables := range partTables(p.PartTypes) {
-			if from, where, rid, ok := c.element(kindName, p, tables, nil); ok {
+			if from, where, rid, ok := c.element(kindName, p, tables, nil, false); ok {
 				tests = append(tests, frag{sql: r + ".rid IN (SELECT " + rid + " FROM " + from + " WHERE "}.then(where).then(frag{sql: ")"}))
 			}
 		}
@@ -150,11 +160,12 @@ func partTables(types []string) [][]string {
 
 // element joins the rows of a composite's parts, each in its table, by record
 // and element. values nil asks for the parts only. The first table is the one to
-// lead with.
-func (c *compiler) element(kindName string, p store.Param, tables []string, values []search.Value) (from string, where frag, rid string, ok bool) {
+// lead with: that of a narrow range where ranged says so.
+func (c *compiler) element(kindName string, p store.Param, tables []string, values []search.Value, ranged bool) (from string, where frag, rid string, ok bool) {
 	type part struct {
 		table, alias string
 		where        frag
+		ps           []int64
 		order        int
 	}
 	var parts []part
@@ -172,8 +183,14 @@ func (c *compiler) element(kindName string, p store.Param, tables []string, valu
 				return "", frag{}, "", false
 			}
 			x.where = v.then(frag{sql: " AND "})
+			if ranged && values[i].Compare == search.Eq && (x.table == "date" || x.table == "quantity") {
+				x.order = -1
+				if x.table == "date" { // what its index is entered by
+					x.where.add(x.alias+".cls IN (0, 1) AND "+x.alias+".lo <= ? AND ", max(values[i].Lo, values[i].Hi))
+				}
+			}
 		}
-		x.where.append(of(x.alias, ps))
+		x.ps = ps
 		parts = append(parts, x)
 	}
 	if len(parts) == 0 {
@@ -182,11 +199,11 @@ func (c *compiler) element(kindName string, p store.Param, tables []string, valu
 	slices.SortStableFunc(parts, func(a, b part) int { return a.order - b.order })
 	for i, x := range parts {
 		if i == 0 {
-			from, where, rid = x.table+" "+x.alias, x.where, x.alias+".rid"
+			from, where, rid = x.table+" "+x.alias, x.where.then(of(x.alias, x.ps)), x.alias+".rid"
 			continue
 		}
 		from += fmt.Sprintf(" %s %s %s ON %s.rid = %s AND %s.occ = %s.occ", c.s.d.Join, x.table, x.alias, x.alias, rid, x.alias, parts[0].alias)
-		where = where.then(frag{sql: " AND "}).then(x.where)
+		where = where.then(frag{sql: " AND "}).then(x.where).then(ofRecord(x.table, x.alias, x.ps))
 	}
 	return from, where, rid, true
 }
@@ -265,9 +282,9 @@ func (c *compiler) partText(a string, ps []int64, v search.Value) (frag, bool) {
 }
 
 // composite compiles one value of a composite: all parts of the same element.
-func (c *compiler) composite(kindName string, p store.Param, v search.Value, r string) (cond, error) {
+func (c *compiler) composite(kindName string, p store.Param, v search.Value, ranged bool, r string) cond {
 	if len(v.Parts) != len(p.Parts) {
-		return never, nil
+		return never
 	}
 	tables := make([]string, len(p.Parts))
 	for i, t := range p.PartTypes {
@@ -275,13 +292,13 @@ func (c *compiler) composite(kindName string, p store.Param, v search.Value, r s
 			tables[i] = "url"
 		}
 	}
-	from, where, rid, ok := c.element(kindName, p, tables, v.Parts)
+	from, where, rid, ok := c.element(kindName, p, tables, v.Parts, ranged)
 	if !ok {
-		return never, nil
+		return never
 	}
 	test := frag{sql: "EXISTS (SELECT 1 FROM " + from + " WHERE "}.then(where)
 	test.add(" AND " + rid + " = " + r + ".rid" + c.s.d.Fence + ")")
-	return cond{test: test, lists: []branch{{from: from, where: where, rid: rid}}, rank: rankToken}, nil
+	return cond{test: test, lists: []branch{{from: from, where: where, rid: rid}}, rank: rankToken}
 }
 
 // near compiles a cap of the earth: the box around it by the indexes of its
@@ -303,11 +320,12 @@ func (c *compiler) near(kindName string, p store.Param, v search.Value, r string
 		q := c.alias("e")
 		if i == 0 {
 			from, rid, occ = "quantity "+q, q+".rid", q+".occ"
+			where.append(of(q, ps))
 		} else {
 			from += fmt.Sprintf(" %s quantity %s ON %s.rid = %s AND %s.occ = %s", c.s.d.Join, q, q, rid, q, occ)
 			where.add(" AND ")
+			where.append(ofRecord("quantity", q, ps))
 		}
-		where.append(of(q, ps))
 		where.add(" AND "+q+".lo >= ? AND "+q+".lo <= ?", at-n.Chord, at+n.Chord)
 		square = append(square, "("+q+".lo - ?) * ("+q+".lo - ?)")
 		middle = append(middle, at, at)
@@ -461,7 +479,7 @@ func (c *compiler) gathered(conds []cond, kindID int64, r string) []cond {
 		all := make([]frag, len(x.lists))
 		one := branch{from: "record " + l, rid: l + ".rid", holds: x.lists[0].holds}
 		for j, br := range x.lists {
-			all[j] = frag{sql: "SELECT " + br.rid + " AS rid FROM " + br.from + " WHERE "}.then(br.where)
+			all[j] = br.rids(c.s.d)
 			if br.from == "record "+r { // columns of record, whose indexes begin with the kind
 				all[j].add(" AND "+r+".kind = ?", kindID)
 				br.check = true
@@ -539,12 +557,13 @@ func (q *recordSet) leader() (frag, bool) {
 func (q *recordSet) list(br branch, i int) frag {
 	f := frag{sql: "SELECT " + br.rid + " AS rid FROM "}
 	own := strings.HasSuffix(br.from, " "+q.r) && strings.HasPrefix(br.from, "record ")
-	f.add(br.from)
+	from, where := br.selects(q.c.s.d)
+	f.append(from)
 	if !own && q.looks(br, i) {
 		f.add(" " + q.c.s.d.Join + " record " + q.r + " ON " + q.r + ".rid = " + br.rid)
 	}
 	f.add(" WHERE ")
-	f.append(br.where)
+	f.append(where)
 	f.add(" AND ")
 	skip := append([]int{i}, br.holds...)
 	if own || q.looks(br, i) {

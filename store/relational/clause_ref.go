@@ -20,7 +20,7 @@ func (c *compiler) isAbout(kindName, param string, p store.Param) bool {
 // references compiles references of the parameter that codes are kept by.
 func (c *compiler) references(ps []int64, p store.Param, values []search.Value, r string) cond {
 	if len(values) > maxBranches {
-		return anyOf(c.referenceList(ps, p.Only, values, r))
+		return c.oneOf(c.referenceList(ps, p.Only, values, r), r)
 	}
 	var parts []cond
 	var targets frag
@@ -51,13 +51,13 @@ func (c *compiler) references(ps []int64, p store.Param, values []search.Value, 
 
 // referenceList compiles references. Many records of one kind are one list.
 func (c *compiler) referenceList(ps []int64, only []string, values []search.Value, r string) []cond {
-	var out []cond
+	var single []search.Value
 	ids := map[string][]any{}
 	var kinds []string
 	for _, v := range values {
 		switch k := v.Ref.Kind; {
 		case len(values) <= maxBranches || v.URL != "":
-			out = append(out, c.reference(ps, only, v, r))
+			single = append(single, v)
 		case len(ps) == 0 || v.Ref.IsZero() || len(only) > 0 && !slices.Contains(only, k):
 			// no record refers there
 		default:
@@ -67,6 +67,7 @@ func (c *compiler) referenceList(ps []int64, only []string, values []search.Valu
 			ids[k] = append(ids[k], v.Ref.ID)
 		}
 	}
+	out, _ := alike(c, single, func(v search.Value) (cond, error) { return c.reference(ps, only, v, r), nil })
 	for _, name := range kinds {
 		kindID, ok := c.word(kindWord, name)
 		if !ok {

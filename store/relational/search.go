@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+	"sync"
 
 	"zhiwei/kernel/access"
 	"zhiwei/kernel/errs"
@@ -99,6 +100,8 @@ type finder struct {
 
 	single bool       // each statement by itself, without a snapshot
 	fresh  []*holding // what was read then
+
+	chosen func() (int, error) // what lead chose, nil before
 }
 
 // finder for q on c; b is the batch whose transaction c is, or nil.
@@ -307,8 +310,7 @@ const (
 func (f *finder) estimate(i, most int) (int, error) {
 	n := 0
 	for _, br := range f.set.conds[i].lists {
-		e := frag{sql: "SELECT count(*) FROM (SELECT 1 AS one FROM " + br.from + " WHERE "}
-		e.append(br.where)
+		e := frag{sql: "SELECT count(*) FROM ("}.then(br.rids(f.s.d))
 		if br.from == "record "+f.set.r {
 			e.add(" AND "+f.set.r+".kind = ?", f.set.kind)
 		}
@@ -345,9 +347,17 @@ func ordered(x cond) bool {
 	return true
 }
 
-// lead chooses the condition to begin with when the order is that of rows; -1
-// walks the kind from the newest.
+// lead is choose, once a query.
 func (f *finder) lead() (int, error) {
+	if f.chosen == nil {
+		f.chosen = sync.OnceValues(f.choose)
+	}
+	return f.chosen()
+}
+
+// choose chooses the condition to begin with when the order is that of rows; -1
+// walks the kind from the newest.
+func (f *finder) choose() (int, error) {
 	list := f.candidates()
 	if len(list) == 0 {
 		return -1, nil
@@ -372,7 +382,7 @@ func (f *finder) lead() (int, error) {
 	if walk >= 0 {
 		return walk, nil
 	}
-	if first.rank == rankText {
+	if first.whole {
 		return list[0], nil // its test reads the whole list too
 	}
 	n, err := f.estimate(list[0], someRows)
@@ -439,7 +449,7 @@ func (f *finder) newest(before int64, limit int) ([]hit, error) {
 		if lead >= 0 {
 			br := f.set.conds[lead].lists[i]
 			ordered = br.ordered
-			if br.from != "record "+f.set.r { // whose rows are the records themselves
+			if br.from != "record "+f.set.r || br.values.sql != "" { // whose rows are the records themselves
 				list[i] = distinct(list[i])
 			}
 		}
