@@ -194,13 +194,13 @@ func anyOf(parts []cond) cond {
 	case 1:
 		return parts[0]
 	}
-	out := cond{lists: []branch{}}
+	out := cond{lists: []branch{}, whole: true}
 	tests := make([]frag, len(parts))
 	for i, x := range parts {
 		tests[i] = x.test
 		out.record = out.record || x.record
 		out.rank = max(out.rank, x.rank)
-		out.whole = out.whole || x.whole
+		out.whole = out.whole && x.whole
 		if x.lists == nil || out.lists == nil {
 			out.lists = nil
 		} else {
