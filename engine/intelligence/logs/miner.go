@@ -130,7 +130,7 @@ func (m *Miner) newForm(tokens []token, id ID) int32 {
 		if t.class == value {
 			t.text = Wildcard
 		} else {
-			t.text = strings.ToValidUTF8(strings.Clone(t.text), "\uFFFD")
+			t.text = strings.Clone(t.text)
 		}
 		own[i] = t
 	}

@@ -140,8 +140,8 @@ func (s *scanner) quoted(message string, from, end int, gap bool) {
 
 // plain says whether s is one word of letters, digits and underscores.
 func plain(s string) bool {
-	for i := range len(s) {
-		if !wordByte(s[i]) {
+	for _, r := range s {
+		if r != '_' && (r == utf8.RuneError || !unicode.IsLetter(r) && !unicode.IsDigit(r)) {
 			return false
 		}
 	}
@@ -411,7 +411,11 @@ func (s *scanner) core(core string, gap bool) {
 				gap = false
 			}
 			n := scriptRun(core[i:])
-			s.add(token{text: core[i : i+n], class: word, gap: gap})
+			t := token{text: core[i : i+n], class: word, gap: gap}
+			if r, _ := utf8.DecodeRuneInString(t.text); r == utf8.RuneError || unicode.IsControl(r) {
+				t.text = "\uFFFD"
+			}
+			s.add(t)
 			gap = false
 			i += n
 			from = i
