@@ -20,11 +20,14 @@ type shape []int32
 // maxShapes bounds the shapes of one length that a new form is tried against.
 const maxShapes = 256
 
-// learn compares a new form with those that differ from it at one place only, and
-// with the general forms.
+// learn compares a new form with the general forms, and if it is no case of one,
+// with those that differ from it at one place only. A case of one has nothing to
+// teach; so a message of many varying places does not become as many general forms
+// as the places have subsets.
 func (m *Miner) learn(f int32) {
-	m.index(f, true)
-	m.absorb(f)
+	if !m.absorb(f) {
+		m.index(f, true)
+	}
 }
 
 // index enters a form at each of its places. Judging, it asks of each place
@@ -112,8 +115,8 @@ func (m *Miner) shape(length int, places shape) {
 	}
 }
 
-// absorb joins a form to the general forms that it is a case of.
-func (m *Miner) absorb(f int32) {
+// absorb joins a form to the general forms that it is a case of, if there are any.
+func (m *Miner) absorb(f int32) (found bool) {
 	tokens := m.forms[f].tokens
 	for _, places := range m.shapes[len(tokens)] {
 		if slices.ContainsFunc(places, func(i int32) bool { return tokens[i].class == mark }) {
@@ -125,8 +128,10 @@ func (m *Miner) absorb(f int32) {
 				m.know(tokens[i])
 			}
 			m.union(m.forms[g].id, m.forms[f].id)
+			found = true
 		}
 	}
+	return found
 }
 
 // know remembers a word that stood where a template varies. It is likelier to be
