@@ -18,16 +18,21 @@ const (
 	// spare is how much is left where another link of the same type can take over.
 	spare = 0.1
 	// A fault of unknown nature: how probable it is, and how probable it makes any
-	// sign. It competes with what is known; with these two a known mode has to
-	// explain at least one strong sign or two weak ones.
+	// sign, at most and in multiples of what the sign is without a fault. It
+	// competes with what is known, which has to explain one sign that proves much or
+	// several that prove little.
 	unknownPrior = 0.02
 	unknownShows = 0.2
+	unknownTimes = 30
 	// enough is the weight by which a fault has to beat its absence.
 	enough = 0.5
 	// shown is how many alternatives of one fault a verdict keeps, and least the
 	// probability below which one is not worth showing.
 	shown = 8
 	least = 0.01
+	// A fault less probable than this among its alternatives is not held: many
+	// explain the same, and which it is, is not known.
+	leastHeld = 0.2
 )
 
 // item is a fact that a hypothesis speaks of, and how probable it makes the sign.
@@ -265,7 +270,7 @@ func (r *reasoning) score(c *candidate) {
 	for _, it := range c.items {
 		sum += r.weigh(it)
 		if r.facts[it.fact].state == seen && it.p > r.base.signs[r.facts[it.fact].sign].Otherwise {
-			none += r.weigh(item{fact: it.fact, p: unknownShows})
+			none += r.weigh(item{fact: it.fact, p: min(unknownShows, unknownTimes*r.base.signs[r.facts[it.fact].sign].Otherwise)})
 		}
 	}
 	m := &r.base.modes[c.mode]
@@ -329,6 +334,21 @@ func (r *reasoning) search() {
 		}
 		r.held = append(r.held, best)
 		r.exchange()
+	}
+	// What too many alternatives explain as well is let go, the least certain first.
+	for len(r.held) > 0 {
+		weakest, p := -1, leastHeld
+		for k := range r.held {
+			list, _ := r.rivals(k)
+			i := slices.IndexFunc(list, func(x rival) bool { return x.cand == r.held[k] })
+			if i >= 0 && list[i].p < p {
+				weakest, p = k, list[i].p
+			}
+		}
+		if weakest < 0 {
+			break
+		}
+		r.held = slices.Delete(r.held, weakest, weakest+1)
 	}
 	r.background(r.held)
 }
