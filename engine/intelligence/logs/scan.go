@@ -9,6 +9,9 @@ import (
 // Wildcard stands in a template where messages differ.
 const Wildcard = "<*>"
 
+// optional is a value in brackets, or empty brackets.
+const optional = "(" + Wildcard + ")"
+
 // Bounds on one message: a template is told from its beginning, and what is
 // beyond them is not read and stands as one Wildcard.
 const (
@@ -21,7 +24,7 @@ type class uint8
 
 const (
 	word  class = iota // letters: constant, unless messages show otherwise
-	name               // letters joined by dots, underscores or humps: names something
+	name               // letters joined by dots, underscores, hyphens or humps: names something
 	value              // a number, address, path, date …: variable
 	mark               // punctuation
 )
@@ -456,7 +459,7 @@ func (s *scanner) part(part string, gap bool) {
 
 // whole says what a run is where it can be said of the run as one.
 func whole(run string) (class, bool) {
-	var digits, letters, dots, slashes, back, under, colons, ats, upper, humps, other int
+	var digits, letters, dots, slashes, back, under, colons, ats, hyphens, upper, humps, other int
 	for i := range len(run) {
 		switch c := run[i]; {
 		case digit(c):
@@ -480,6 +483,7 @@ func whole(run string) (class, bool) {
 		case c == ':':
 			colons++
 		case c == '-':
+			hyphens++
 		case c == '@':
 			ats++
 		case c >= utf8.RuneSelf:
@@ -522,7 +526,7 @@ func whole(run string) (class, bool) {
 	if len(run) >= 8 && len(run)%4 == 0 && hex(run) && letters == len(run) {
 		return value, true // ffffffff
 	}
-	if dots > 0 || under > 0 || humps > 0 || slashes > 0 || other > 0 {
+	if dots > 0 || under > 0 || hyphens > 1 || humps > 0 || slashes > 0 || other > 0 {
 		return name, true
 	}
 	return word, true
@@ -640,13 +644,17 @@ func (s *scanner) join() {
 				continue
 			}
 		}
-		// Brackets that stand alone hold a value that may be absent.
-		if t.text == "(" && t.gap && i+2 < len(in) && in[i+1].class == value && in[i+2].text == ")" {
-			t.text = "()"
-			i += 2
-		} else if t.text == "(" && t.gap && i+1 < len(in) && in[i+1].text == ")" {
-			t.text = "()"
-			i++
+		// Round brackets that stand alone hold a value that may be absent.
+		if t.text == ")" && t.class == mark && !t.gap {
+			if n > 0 && out[n-1].text == "(" && out[n-1].gap {
+				out[n-1].text = optional
+				continue
+			}
+			if n > 1 && out[n-1].class == value && out[n-2].text == "(" && out[n-2].gap {
+				out = out[:n-1]
+				out[n-2].text = optional
+				continue
+			}
 		}
 		out = append(out, t)
 	}
