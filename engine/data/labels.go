@@ -56,10 +56,10 @@ func (e *entry) settle(told []series.Sample, at time.Time) []series.Sample {
 		batch = slices.Clone(told)
 		now := make(map[string]bool, len(told))
 		for i := range told {
-			now[identity(&told[i])] = true
+			now[seriesKey(&told[i])] = true
 		}
 		for i := range e.last {
-			if was := e.last[i]; !now[identity(&was)] {
+			if was := e.last[i]; !now[seriesKey(&was)] {
 				was.At, was.Value = at, stale
 				batch = append(batch, was)
 			}
@@ -83,8 +83,8 @@ func covers(full, labels map[string]string, added int) bool {
 	return true
 }
 
-// identity names the series a sample belongs to.
-func identity(m *series.Sample) string {
+// seriesKey names the series a sample belongs to.
+func seriesKey(m *series.Sample) string {
 	var b strings.Builder
 	b.WriteString(m.Name)
 	for _, k := range slices.Sorted(maps.Keys(m.Labels)) {
