@@ -19,7 +19,7 @@ const (
 	changed = 5
 	// byChance is the probability of as many samples as extreme under the normal
 	// window, above which the change is none.
-	byChance = 1e-4
+	byChance = 1e-3
 	// A change too small to trouble anybody is none: a tenth of a latency, half of
 	// a resource.
 	latencyEffect  = 0.10
@@ -40,6 +40,7 @@ type spread struct {
 	sorted []float64
 	median float64
 	scale  float64 // a robust standard deviation, never 0 unless the metric stood still at 0
+	doubt  float64 // ≥ 1: what a deviation must be divided by, few samples having told the scale
 }
 
 // newSpread measures values, which hold no NaN and are at least one.
@@ -60,7 +61,53 @@ func newSpread(values []float64, c class) spread {
 		floor = math.Max(floor, failureResolution)
 	}
 	s.scale = math.Max(s.scale, floor)
+	s.doubt = student(float64(len(values))/s.memory(values) - 1)
 	return s
+}
+
+// memory is how many samples in a row tell the same: the integrated
+// autocorrelation time, 1 + 2 Σρ (Sokal, Monte Carlo Methods, 1997, §3), summed
+// until the correlation is lost. A gauge that is read every second and changes
+// every fifteen has a fifteenth of its samples. Foreign samples are clipped to
+// three deviations, lest a fault among them look like memory.
+func (s *spread) memory(values []float64) float64 {
+	x := make([]float64, len(values))
+	for i, v := range values {
+		x[i] = math.Max(-3*s.scale, math.Min(3*s.scale, v-s.median))
+	}
+	m := mean(x)
+	variance := 0.0
+	for i := range x {
+		x[i] -= m
+		variance += x[i] * x[i]
+	}
+	if variance == 0 {
+		return 1
+	}
+	const lost = 0.1
+	memory := 1.0
+	for lag := 1; lag <= len(x)/4; lag++ {
+		sum := 0.0
+		for i := lag; i < len(x); i++ {
+			sum += x[i] * x[i-lag]
+		}
+		if sum/variance < lost {
+			break
+		}
+		memory += 2 * sum / variance
+	}
+	return memory
+}
+
+// student is how many times farther than a normal distribution Student's t with
+// so many degrees of freedom reaches at the probability byChance, by Wallace's
+// approximation (Annals of Mathematical Statistics 30, 1959, p. 1124), which is
+// within a fifth of it from 3 degrees on. Fewer than 3 count as 3.
+func student(freedom float64) float64 {
+	const z = 3.090 // of the normal distribution at that probability
+	freedom = math.Max(3, freedom)
+	t := z * (8*freedom + 3) / (8*freedom + 1)
+	return math.Sqrt(freedom*math.Expm1(t*t/freedom)) / z
 }
 
 func (s *spread) quantile(q float64) float64 {
@@ -144,7 +191,7 @@ func (s *spread) side(samples []float64, c class, sign, explained float64) chang
 	case resource, traffic:
 		enough = moved >= resourceEffect*math.Abs(s.median)
 	}
-	out.real = out.score >= changed && out.chance <= byChance && enough
+	out.real = out.score >= changed*s.doubt && out.chance <= byChance && enough
 	return out
 }
 

@@ -159,6 +159,7 @@ func measure(in Input) (nodes []*node, compared int) {
 	for _, n := range nodes {
 		n.symptoms()
 	}
+	contain(nodes, in.Calls)
 	return nodes, compared
 }
 
@@ -182,6 +183,31 @@ func (n *node) symptoms() {
 				bestFailed, n.failed = c, rise
 			}
 		}
+	}
+}
+
+// contain forgets the slight delays of services whose callers felt nothing: what
+// reached nobody, and is hardly there, is no incident. A failure is not slight.
+func contain(nodes []*node, calls []Edge) {
+	byName := map[string]*node{}
+	for _, n := range nodes {
+		byName[n.name] = n
+	}
+	for _, n := range nodes {
+		called, felt := false, false
+		for _, c := range calls {
+			if from := byName[c.From]; c.To == n.name && from != nil {
+				called = true
+				felt = felt || from.slow || from.failing
+			}
+		}
+		if !called || felt || n.failing || n.strongest() >= 2*changed {
+			continue
+		}
+		for i := range n.metrics {
+			n.metrics[i].real = n.metrics[i].real && n.metrics[i].class != latency
+		}
+		n.slow = false
 	}
 }
 

@@ -20,6 +20,7 @@ type walked struct {
 	symptom symptom
 	nodes   map[string]*node
 	ranked  []Service
+	usual   float64 // requests of a service whose traffic was not measured; 0: nobody's was
 	chain   []string
 	accused []string // services with the symptom that the first one calls
 }
@@ -29,8 +30,9 @@ type walked struct {
 // that reason alone. A service's burden is how much of the symptom its callers
 // got from it: requests × the share that fails, or requests × the delay. What the
 // services it calls can account for is theirs, the rest its own; the largest own
-// burden is the likeliest cause. Without calls each is ranked by its most
-// changed metric.
+// burden is the likeliest cause. Where no traffic was measured it is the service
+// that can account for most others. Without calls each is ranked by its most
+// changed metric, which is BARO's ranking.
 func walk(nodes []*node, calls []Edge) *walked {
 	w := &walked{nodes: map[string]*node{}}
 	for _, n := range nodes {
@@ -41,14 +43,28 @@ func walk(nodes []*node, calls []Edge) *walked {
 			w.symptom = slow
 		}
 	}
+	var known []float64
+	for _, n := range nodes {
+		if n.requests > 0 {
+			known = append(known, n.requests)
+		}
+	}
+	if len(known) > 0 {
+		slices.Sort(known)
+		w.usual = known[len(known)/2]
+	}
 	score := map[string]float64{}
 	for _, n := range nodes {
 		if s := n.strongest(); s > 0 {
 			score[n.name] = s
 		}
 	}
-	if len(calls) > 0 && w.symptom != none {
+	switch {
+	case len(calls) == 0 || w.symptom == none:
+	case w.usual > 0:
 		score = w.own(calls)
+	default:
+		score = w.explaining(calls)
 	}
 	for name, s := range score {
 		w.ranked = append(w.ranked, Service{Service: name, Score: s})
@@ -86,39 +102,86 @@ func (w *walked) has(name string) bool {
 	return n != nil && (w.symptom == failing && n.failing || w.symptom == slow && n.slow)
 }
 
-func (w *walked) burden(name string) float64 {
-	n := w.nodes[name]
-	rise := n.delay
+// rise is what the symptom added: the share of requests that fail, or the delay
+// of an answer.
+func (w *walked) rise(name string) float64 {
 	if w.symptom == failing {
-		rise = n.failed
+		return w.nodes[name].failed
 	}
-	if n.requests > 0 {
-		return rise * n.requests
-	}
-	return rise
+	return w.nodes[name].delay
 }
 
-// own is what of each service's burden is its own.
+// burden is how much of the symptom a service's callers got from it.
+func (w *walked) burden(name string) float64 {
+	return w.rise(name) * cmp.Or(w.nodes[name].requests, w.usual)
+}
+
+// cleared is what remains of the score of a service whose symptom those it calls
+// account for. Nobody is cleared wholly: estimates scatter, and the order of the
+// cleared among themselves is still worth telling.
+const cleared = 0.01
+
+// own scores each service with the symptom by that part of its burden which the
+// services it calls do not account for.
 func (w *walked) own(calls []Edge) map[string]float64 {
 	out := map[string]float64{}
 	for name := range w.nodes {
-		if w.has(name) {
-			out[name] = w.burden(name)
+		if !w.has(name) {
+			continue
 		}
-	}
-	left := map[string]float64{}
-	for name, b := range out {
-		rest := b
+		all := w.burden(name)
+		rest := all
 		for _, c := range calls {
 			if c.From == name && w.has(c.To) {
 				rest -= w.burden(c.To)
 			}
 		}
-		// Nobody is cleared wholly: estimates of burdens scatter, and the order of the
-		// explained among themselves is still worth telling.
-		left[name] = math.Max(rest, 0.01*b)
+		out[name] = math.Max(rest, cleared*all)
 	}
-	return left
+	return out
+}
+
+// fanOut is how many calls of one service a request is thought to make at most,
+// where traffic was not measured: a callee that got slower by less than this part
+// of its caller's delay does not account for it.
+const fanOut = 10
+
+// explaining scores each service with the symptom where no traffic was measured
+// and burdens are not known: by how many services, itself among them, its symptom
+// can account for along the calls; between equals by how far it changed.
+func (w *walked) explaining(calls []Edge) map[string]float64 {
+	out := map[string]float64{}
+	for name, n := range w.nodes {
+		if !w.has(name) {
+			continue
+		}
+		reached := map[string]bool{}
+		w.climb(calls, name, reached)
+		z := n.telling(w.symptom).score
+		out[name] = float64(len(reached)) + z/(1+z)
+		if slices.ContainsFunc(calls, func(c Edge) bool { return c.From == name && w.accounts(c) }) {
+			out[name] *= cleared
+		}
+	}
+	return out
+}
+
+// accounts tells whether the callee's symptom can account for the caller's.
+func (w *walked) accounts(c Edge) bool {
+	return w.has(c.From) && w.has(c.To) && fanOut*w.rise(c.To) >= w.rise(c.From)
+}
+
+// climb collects a service and those upstream whose symptom it can account for.
+func (w *walked) climb(calls []Edge, name string, reached map[string]bool) {
+	if reached[name] {
+		return
+	}
+	reached[name] = true
+	for _, c := range calls {
+		if c.To == name && w.accounts(c) {
+			w.climb(calls, c.From, reached)
+		}
+	}
 }
 
 // path is the chain from a service that nobody calls, or nobody with the
