@@ -45,6 +45,7 @@ var areas = []area{
 	{"person", "A person's write during an import", true, personDuringImport},
 	{"page", "Pages in Chromium", false, pages},
 	{"healing", "A real service healed", false, healing},
+	{"nab", "Anomalies in the series of the Numenta Anomaly Benchmark", false, anomalies},
 	{"loghub", "Log templates over LogHub", false, logTemplates},
 }
 
