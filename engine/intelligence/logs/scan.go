@@ -12,6 +12,9 @@ const Wildcard = "<*>"
 // optional is a value in brackets, or empty brackets.
 const optional = "(" + Wildcard + ")"
 
+// leader is a row of dots, as long as the line had room for.
+const leader = "..."
+
 // Bounds on one message: a template is told from its beginning, and what is
 // beyond them is not read and stands as one Wildcard.
 const (
@@ -130,10 +133,12 @@ func (s *scanner) chunk(message string, from, to int, gap bool) int {
 // quoted adds a quotation: a value, or a name where a colon after it tells that
 // it is the key of a JSON object.
 func (s *scanner) quoted(message string, from, end int, gap bool) {
+	n := len(s.tokens)
+	listed := n > 0 && (s.tokens[n-1].text == "{" || s.tokens[n-1].text == ",")
 	s.add(token{text: message[from : from+1], class: mark, gap: gap})
 	if end > from+1 {
 		t := token{text: message[from+1 : end], class: value, quote: true}
-		if end+1 < len(message) && message[end+1] == ':' && plain(t.text) {
+		if listed && message[from] == '"' && end+1 < len(message) && message[end+1] == ':' && plain(t.text) {
 			t.class = name
 		}
 		s.add(t)
@@ -141,8 +146,12 @@ func (s *scanner) quoted(message string, from, end int, gap bool) {
 	s.add(token{text: message[end : end+1], class: mark})
 }
 
-// plain says whether s is one word of letters, digits and underscores.
+// plain says whether s is one word of letters, digits and underscores, and no
+// number.
 func plain(s string) bool {
+	if allDigits(s) {
+		return false
+	}
 	for _, r := range s {
 		if r != '_' && (r == utf8.RuneError || !unicode.IsLetter(r) && !unicode.IsDigit(r)) {
 			return false
@@ -231,7 +240,7 @@ func request(s string) bool {
 
 // opens says whether a quotation mark may follow c directly.
 func opens(c byte) bool {
-	return strings.IndexByte("([{<=:,;", c) >= 0
+	return strings.IndexByte("([{<=:,;@", c) >= 0
 }
 
 // maxQuote bounds a quotation, so that a lone mark does not swallow the message.
@@ -297,18 +306,6 @@ func (s *scanner) piece(chunk string, gap bool) int {
 		s.add(token{text: run, class: name, gap: gap})
 		return end
 	}
-	// name-[1-5,7]: a list of hosts in brackets, glued to what they share.
-	if end < len(chunk) && chunk[end] == '[' && run[end-1] == '-' {
-		from := strings.LastIndexByte(run, ':') + 1
-		if n := strings.IndexByte(chunk[end:], ']'); n > 0 && from < end-1 {
-			if from > 0 {
-				s.run(run[:from], gap)
-				gap = false
-			}
-			s.add(token{text: chunk[from : end+n+1], class: value, gap: gap})
-			return end + n + 1
-		}
-	}
 	s.run(run, gap)
 	return end
 }
@@ -338,6 +335,10 @@ func (s *scanner) run(run string, gap bool) {
 		return
 	}
 	// Marks at either end belong to the sentence, not to the piece.
+	if dots := len(run) - len(strings.TrimLeft(run, ".")); dots > 1 {
+		s.add(token{text: leader, class: mark, gap: gap})
+		run, gap = run[dots:], false
+	}
 	for len(run) > 0 && lead(run) {
 		s.add(token{text: run[:1], class: mark, gap: gap})
 		run, gap = run[1:], false
@@ -350,6 +351,10 @@ func (s *scanner) run(run string, gap bool) {
 	if core != "" {
 		s.core(core, gap)
 		gap = false
+	}
+	if len(rest) > 1 && strings.Trim(rest, ".") == "" {
+		s.add(token{text: leader, class: mark})
+		return
 	}
 	for i := range len(rest) {
 		s.add(token{text: rest[i : i+1], class: mark, gap: gap})
@@ -380,7 +385,7 @@ func (s *scanner) core(core string, gap bool) {
 			end++
 		}
 		s.core(core[:i], gap)
-		s.add(token{text: "...", class: mark})
+		s.add(token{text: leader, class: mark})
 		if end < len(core) {
 			s.core(core[end:], false)
 		}
@@ -397,7 +402,7 @@ func (s *scanner) core(core string, gap bool) {
 		switch {
 		case c == ':' || c == '#' || c == '@' || c == '&' || c == '?' || c == '*':
 			if i > from {
-				if strings.HasPrefix(core[i:], "::") && key(core[from:i]) {
+				if strings.HasPrefix(core[i:], "::") && !digit(core[from]) && plain(core[from:i]) {
 					s.add(token{text: core[from:i], class: name, gap: gap}) // a scope of a program
 				} else {
 					s.part(core[from:i], gap)
@@ -643,6 +648,12 @@ func (s *scanner) join() {
 				out = out[:n-1]
 				continue
 			}
+		}
+		// name-[1-5,7] is a list of hosts that share the beginning of their names.
+		if n > 3 && t.text == "]" && !t.gap && out[n-1].class == value && out[n-2].text == "[" && !out[n-2].gap && out[n-3].text == "-" && !out[n-3].gap && out[n-4].class != mark {
+			out = out[:n-3]
+			out[n-4].class = value
+			continue
 		}
 		// Round brackets that stand alone hold a value that may be absent.
 		if t.text == ")" && t.class == mark && !t.gap {

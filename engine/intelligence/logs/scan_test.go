@@ -25,7 +25,7 @@ func TestForms(t *testing.T) {
 		{"Surface(name=<*>) gone", []string{"Surface(name=Popup) gone", "Surface(name=Popup - a b) gone"}},
 		{"to=<*>, relay=<*>", []string{"to=<root@here>, relay=local", "to=<a.b@example.org>, relay=none"}},
 		{"state <*> of <*>", []string{"state true of 4", "state false of 12"}},
-		{"nodes:<*> of <*>", []string{"nodes:node-[1-4,7] of 12", "nodes:node-12 of 9"}},
+		{"nodes:<*> of <*>", []string{"nodes:node-[1-4,7] of 12", "nodes:node-12 of 9", "nodes:node-[0-7 9 12-15] of 1"}},
 		{"wait enable...<*>", []string{"wait enable.......0", "wait enable..1"}},
 		{"speeds ( <*> )", []string{"speeds ( 3552 3534 **** 3515 )", "speeds ( 1 2 )"}},
 		{"call (<*>) at <*>", []string{"call () at 5", "call (10.0.0.1) at 5", "call (1:2.3-4) at 5"}},
