@@ -28,6 +28,13 @@ func TestMain(m *testing.M) {
 	if len(os.Args) == 2 && os.Args[1] == "wait" {
 		<-time.After(time.Hour) // not select{}: alone, it is a deadlock that ends the program
 	}
+	if len(os.Args) == 5 && os.Args[1] == "runs" {
+		at, err := strconv.ParseInt(os.Args[3], 10, 64)
+		if err != nil {
+			os.Exit(2)
+		}
+		runUntilKilled(os.Args[2], at, os.Args[4] == "true")
+	}
 	os.Exit(m.Run())
 }
 

@@ -11,7 +11,9 @@ import (
 	"zhiwei/drive/process"
 	"zhiwei/engine"
 	"zhiwei/engine/automation"
+	"zhiwei/kernel/clock"
 	"zhiwei/kernel/identity"
+	"zhiwei/kernel/loop"
 	"zhiwei/kernel/record"
 )
 
@@ -38,4 +40,23 @@ func awaitPID(t testing.TB, file string) int {
 func alive(pid int) bool {
 	i, ok := process.Get(pid)
 	return ok && !i.Zombie()
+}
+
+func rootOf() *identity.Principal { return identity.Root() }
+
+func runID(parts ...string) string { return loop.DerivedID("run", parts...) }
+
+// advance moves a manual clock on, a minute at a time, until done.
+func (w *world) advance(clk *clock.Manual, done func() bool) {
+	w.Helper()
+	for range 600 {
+		for range 20 { // what the last minute woke has its time
+			if done() {
+				return
+			}
+			<-time.After(time.Millisecond)
+		}
+		clk.Move(time.Minute)
+	}
+	w.Fatal("it never came")
 }

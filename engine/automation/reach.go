@@ -37,13 +37,13 @@ const (
 	LabelPort       = "port"        // where not the usual one
 	LabelCredential = "credential"  // name of a credential
 	LabelUser       = "user"        // where not the credential's
-	LabelHostKey    = "host-key"    // of SSH
+	LabelHostKey    = "host_key"    // of SSH
 	LabelControl    = "control"     // program that starts and stops services there: called with "start|stop|restart|status NAME"
 	LabelRedfish    = "redfish"     // https://… of its management controller
 	LabelUPS        = "ups"         // NAME@HOST[:PORT] of a NUT server
 	LabelDatabase   = "database"    // postgres://… without a password
 	LabelBackups    = "backups"     // folder for its backups
-	LabelAllowed    = "clear-paths" // folders, separated by colons, whose old files may be cleared
+	LabelAllowed    = "clear_paths" // folders, separated by colons, whose old files may be cleared
 )
 
 // reach finds targets, credentials and ways to them for the steps of one run,

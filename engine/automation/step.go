@@ -130,7 +130,14 @@ func (w *worker) due(ctx context.Context, sc *scope, s *stepState, def *engine.R
 		}
 	}
 	if def.Approve != nil && s.data.By == "" {
-		return w.ask(ctx, s, def.Approve, def.Title)
+		a := *def.Approve
+		if def.Type == "person" { // what is asked of the person is what the step is about
+			if task, err := sc.fill(def.With["task"]); err == nil {
+				said := w.redact.text(plainText(task))
+				a.Say = kind.T(said+"\n\n"+a.Say.ZH, a.Say.EN)
+			}
+		}
+		return w.ask(ctx, s, &a, def.Title)
 	}
 	err = w.write(ctx, s, "start", map[string]any{"startedAt": now.UTC(), "attempt": s.data.Attempt + 1, "message": nil})
 	return verdict{err: err}, err == nil
