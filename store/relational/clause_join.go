@@ -427,14 +427,14 @@ func (c *compiler) records(kindName string, where []search.Clause, r string) (re
 		out.never = true
 		return out, nil
 	}
-	out.kind, out.conds = id, c.gathered(paired(conds), id, r)
+	out.kind, out.conds = id, c.gathered(c.paired(conds), id, r)
 	out.seen, out.all = lookup(c.word).visible(p, r)
 	return out, nil
 }
 
 // paired lets codes that are asked for together with whom they are about be
 // listed by both, where one of the conditions is that.
-func paired(conds []cond) []cond {
+func (c *compiler) paired(conds []cond) []cond {
 	at := slices.IndexFunc(conds, func(x cond) bool { return x.about.sql != "" })
 	if at < 0 {
 		return conds
@@ -448,6 +448,7 @@ func paired(conds []cond) []cond {
 			t := strings.TrimSuffix(br.rid, ".rid")
 			br.where = br.where.then(frag{sql: " AND " + t + ".about > 0 AND " + t + ".about "}).then(conds[at].about)
 			br.ordered = br.ordered && one
+			br.from += c.s.d.ByAbout
 			br.holds = append(br.holds, at)
 			x.lists[j] = br
 		}

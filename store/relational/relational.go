@@ -107,11 +107,14 @@ type Tx interface {
 
 // Dialect is what one SQL says otherwise than the other.
 type Dialect struct {
-	Lock   string // ends the SELECT that takes the gate
-	Instr  string // function: place of a text in a text, 0 where it is not
-	Join   string // a join whose left side is the outer loop
-	Fence  string // ends a subquery that must be asked row by row
-	Shared bool   // other processes may write to the same database
+	Lock  string // ends the SELECT that takes the gate
+	Instr string // function: place of a text in a text, 0 where it is not
+	Join  string // a join whose left side is the outer loop
+	Fence string // ends a subquery that must be asked row by row
+	// ByAbout follows token in FROM where its rows must be found by whom they are
+	// about: what statistics make of it is wrong where there are many persons.
+	ByAbout string
+	Shared  bool // other processes may write to the same database
 }
 
 // Fault is the class of a failure of the database.

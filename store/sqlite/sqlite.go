@@ -172,7 +172,7 @@ func (d *database) migrate(ctx context.Context) error {
 
 // Dialect implements relational.Database.
 func (d *database) Dialect() relational.Dialect {
-	return relational.Dialect{Instr: "instr", Join: "CROSS JOIN"}
+	return relational.Dialect{Instr: "instr", Join: "CROSS JOIN", ByAbout: " INDEXED BY token_about"}
 }
 
 // LeaseClock implements relational.Database.
