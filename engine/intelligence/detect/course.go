@@ -49,19 +49,26 @@ func (c *course) next(x float64) float64 {
 	for i := range now {
 		now[i] = c.value[(c.n-steps+uint64(i))%kept]
 	}
-	// Courses that share no value with the last one.
+	// Courses that share no value with the last one. Those that lie in one piece in
+	// the ring, nearly all, are compared without looking for its end.
 	from := uint64(0)
 	if c.n > kept {
 		from = c.n - kept
 	}
-	best := float32(math.Inf(1))
+	best := float32(math.MaxFloat32)
 	for at := from; at+2*steps <= c.n; at++ {
-		d := float32(0)
-		for i := range now {
-			e := now[i] - c.value[(at+uint64(i))%kept]
-			if d += e * e; d >= best {
-				break
+		var then [steps]float32
+		if i := at % kept; i+steps <= kept {
+			then = [steps]float32(c.value[i : i+steps])
+		} else {
+			for i := range then {
+				then[i] = c.value[(at+uint64(i))%kept]
 			}
+		}
+		d := float32(0)
+		for i := 0; i < steps && d < best; i += 2 {
+			e, f := now[i]-then[i], now[i+1]-then[i+1]
+			d += e*e + f*f
 		}
 		best = min(best, d)
 	}

@@ -81,14 +81,14 @@ func (t *tail) surprise(s float64) float64 {
 	if s <= 0 || t.total == 0 {
 		return 0
 	}
-	above := 0.5
+	above := uint32(1) // in halves
 	if t.used {
 		if at := t.place(s); at < len(t.count) {
-			above += float64(t.count[at]) / 2
+			above += uint32(t.count[at])
 			for _, c := range t.count[at+1:] {
-				above += float64(c)
+				above += 2 * uint32(c)
 			}
 		}
 	}
-	return max(0, -math.Log10(above/float64(t.total+1)))
+	return max(0, -math.Log10(float64(above)/2/float64(t.total+1)))
 }
