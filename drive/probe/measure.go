@@ -1,0 +1,160 @@
+package probe
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"zhiwei/kernel/clock"
+	"zhiwei/kernel/errs"
+	"zhiwei/kernel/series"
+)
+
+// Measured turns checks into measurements, with the names of
+// blackbox_exporter 0.25 where it has them.
+type Measured struct {
+	Check  string // label "check": what people call it
+	Prober Prober
+	// Exactly one of these is given.
+	What *Check
+	TLS  *TLS
+	DNS  *DNS
+}
+
+// Name names the source.
+func (*Measured) Name() string { return "probe" }
+
+// TLS asks for the certificate of a server. It connects to the server whatever
+// the certificate is, to tell of it, and sends nothing.
+type TLS struct {
+	Address string         // host:port
+	Name    string         // that the certificate must fit; empty: the host of Address
+	Roots   *x509.CertPool // nil: those of the system
+}
+
+// DNS asks for the addresses of a name.
+type DNS struct {
+	Server string // host or host:port; empty: the resolver of this machine
+	Name   string // whole, without a dot at its end
+	Want   string // an address that must be among the answers; empty: any
+}
+
+// Sample makes the check once. A check that fails is a measurement and no error;
+// Invalid where what is asked is wrong.
+func (m *Measured) Sample(ctx context.Context) ([]series.Sample, error) {
+	clk := m.Prober.Clock
+	out := &told{check: m.Check, at: clk.Now()}
+	var ok bool
+	var err error
+	switch {
+	case m.What != nil && m.TLS == nil && m.DNS == nil:
+		if err = m.What.Validate(); err == nil {
+			ok = m.Prober.Run(ctx, *m.What).OK
+		}
+	case m.TLS != nil && m.What == nil && m.DNS == nil:
+		ok, err = m.TLS.look(ctx, clk, out)
+	case m.DNS != nil && m.What == nil && m.TLS == nil:
+		ok, err = m.DNS.look(ctx, out)
+	default:
+		err = errs.E(errs.Invalid, "check", m.Check, "检查须在 http/tcp/进程/命令、TLS、DNS 中选且只选一种。", "A check is exactly one of http/tcp/process/command, TLS and DNS.")
+	}
+	if err != nil {
+		return nil, err
+	}
+	success := 0.0
+	if ok {
+		success = 1
+	}
+	out.add("probe_success", success)
+	out.add("probe_duration_seconds", clk.Now().Sub(out.at).Seconds())
+	return out.samples, nil
+}
+
+type told struct {
+	check   string
+	at      time.Time
+	samples []series.Sample
+}
+
+func (t *told) add(name string, v float64) {
+	t.samples = append(t.samples, series.Sample{Name: name, Labels: map[string]string{"check": t.check}, At: t.at, Value: v})
+}
+
+// look succeeds where a certificate is shown that is trusted, fits the name and
+// has not expired. When it does is told in any case: of the chain that is sent,
+// the first that does.
+func (q *TLS) look(ctx context.Context, clk clock.Clock, out *told) (bool, error) {
+	host, _, err := net.SplitHostPort(q.Address)
+	if err != nil || host == "" {
+		return false, errs.E(errs.Invalid, "check", q.Address, "TLS 检查需要 主机:端口，例如 his.example:443。", "A TLS check needs host:port, such as his.example:443.").Because(err)
+	}
+	name := q.Name
+	if name == "" {
+		name = host
+	}
+	// The handshake takes any certificate; whether it is trusted is asked below,
+	// so that an expired one can still be told of.
+	d := tls.Dialer{Config: &tls.Config{ServerName: name, InsecureSkipVerify: true, MinVersion: tls.VersionTLS10}}
+	c, err := d.DialContext(ctx, "tcp", q.Address)
+	if err != nil {
+		return false, nil // that it fails is what is measured
+	}
+	defer c.Close()
+	chain := c.(*tls.Conn).ConnectionState().PeerCertificates
+	if len(chain) == 0 {
+		return false, nil
+	}
+	between := x509.NewCertPool()
+	ends := chain[0].NotAfter
+	for _, cert := range chain[1:] {
+		between.AddCert(cert)
+		if cert.NotAfter.Before(ends) {
+			ends = cert.NotAfter
+		}
+	}
+	_, err = chain[0].Verify(x509.VerifyOptions{DNSName: name, Roots: q.Roots, Intermediates: between, CurrentTime: clk.Now()})
+	trusted := 1.0
+	if err != nil {
+		trusted = 0
+	}
+	out.add("probe_ssl_earliest_cert_expiry", float64(ends.Unix()))
+	out.add("probe_tls_trusted", trusted)
+	return err == nil, nil
+}
+
+// look succeeds where the name has an address, and the one that is wanted.
+func (q *DNS) look(ctx context.Context, out *told) (bool, error) {
+	if q.Name == "" {
+		return false, errs.E(errs.Invalid, "check", "dns", "DNS 检查需要域名。", "A DNS check needs a name.")
+	}
+	want := net.ParseIP(q.Want)
+	if q.Want != "" && want == nil {
+		return false, errs.E(errs.Invalid, "check", q.Want, fmt.Sprintf("DNS 检查应得的“%s”不是 IP 地址。", q.Want), fmt.Sprintf("What the DNS check wants, “%s”, is no IP address.", q.Want))
+	}
+	r := &net.Resolver{PreferGo: true}
+	if q.Server != "" {
+		server := q.Server
+		if _, _, err := net.SplitHostPort(server); err != nil {
+			server = net.JoinHostPort(server, "53")
+		}
+		r.Dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, server)
+		}
+	}
+	list, err := r.LookupIPAddr(ctx, q.Name+".") // whole: no search list
+	var none *net.DNSError
+	if err != nil && !(errors.As(err, &none) && none.IsNotFound) {
+		return false, nil // nobody answered: no number of answers is told
+	}
+	out.add("probe_dns_answers", float64(len(list)))
+	for _, a := range list {
+		if want == nil || a.IP.Equal(want) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
