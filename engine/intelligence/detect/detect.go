@@ -16,7 +16,7 @@
 // unless they stand out more: an event is told once.
 //
 // What was tried, with the scores of the Numenta Anomaly Benchmark, is in
-// docs/decisions/0021-ranks-not-thresholds.md.
+// docs/decisions/0022-ranks-not-thresholds.md.
 package detect
 
 import (

@@ -251,6 +251,14 @@ func TestWhatIsNotJudged(t *testing.T) {
 	}
 }
 
+// What is unusually low reaches the knowledge engine with a minus.
+func TestASymptomHasASign(t *testing.T) {
+	s := Verdict{Score: 0.75, Alarm: true, Low: true}.Symptom("host-1", "node_load1", nil, start)
+	if s.Thing != "host-1" || s.Name != "anomaly(node_load1)" || s.Value != -0.75 || !s.At.Equal(start) {
+		t.Errorf("%+v", s)
+	}
+}
+
 // One absurd reading does not make the detector blind to what comes later.
 func TestAnAbsurdReadingDoesNotBlind(t *testing.T) {
 	for _, size := range sizes {

@@ -1,6 +1,10 @@
 package detect
 
 import (
+	"encoding/binary"
+	"maps"
+	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -62,9 +66,7 @@ func (p *Pool) Next(key string, weight float64, at time.Time, value float64) (Ve
 	if w == nil {
 		if len(p.watched) >= p.series {
 			p.refused++
-			return Verdict{}, errs.E(errs.Unavailable, "detect", key,
-				"监测的序列已达上限，此序列未做异常检测。请提高上限或停用不需要的序列。",
-				"The bound of watched series is reached; this one is not watched for anomalies. Raise the bound or drop series nobody needs.")
+			return Verdict{}, crowded(key)
 		}
 		w = &watched{small: New(Small)}
 		p.watched[key] = w
@@ -87,6 +89,12 @@ func (p *Pool) Next(key string, weight float64, at time.Time, value float64) (Ve
 	return v, nil
 }
 
+func crowded(key string) error {
+	return errs.E(errs.Unavailable, "detect", key,
+		"监测的序列已达上限，此序列未做异常检测。请提高上限或停用不需要的序列。",
+		"The bound of watched series is reached; this one is not watched for anomalies. Raise the bound or drop series nobody needs.")
+}
+
 // place gives a series a large detector if there is room or one with a lower claim
 // has to go.
 func (p *Pool) place(key string, w *watched) {
@@ -105,6 +113,94 @@ func (p *Pool) place(key string, w *watched) {
 	}
 	w.large = New(Large)
 	p.placed[key] = w
+}
+
+// Each gives the state of every series, to be kept over a restart. What is given
+// belongs to the caller. It ends with the first error of do, which it returns.
+func (p *Pool) Each(do func(key string, state []byte) error) error {
+	p.mu.Lock()
+	keys := slices.Sorted(maps.Keys(p.watched))
+	p.mu.Unlock()
+	for _, key := range keys {
+		p.mu.Lock()
+		w := p.watched[key]
+		var state []byte
+		var err error
+		if w != nil {
+			state, err = w.state()
+		}
+		p.mu.Unlock()
+		if w == nil { // forgotten since
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if err := do(key, state); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// state is weight, alarms and the length of the small detector's state, followed
+// by it and the large one's, if there is one.
+func (w *watched) state() ([]byte, error) {
+	small, err := w.small.MarshalBinary()
+	if err != nil {
+		return nil, err
+	}
+	b := binary.LittleEndian.AppendUint64(nil, math.Float64bits(w.weight))
+	b = binary.LittleEndian.AppendUint64(b, math.Float64bits(w.alarms))
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(small)))
+	b = append(b, small...)
+	if w.large == nil {
+		return b, nil
+	}
+	return w.large.AppendBinary(b)
+}
+
+// Restore puts a series back as Each gave it, without a large detector where there
+// is no room for one now. Invalid where the state is damaged, Unavailable where
+// the pool is full.
+func (p *Pool) Restore(key string, state []byte) error {
+	const head = 8 + 8 + 4
+	if len(state) < head {
+		return damaged(len(state))
+	}
+	w := &watched{
+		weight: math.Float64frombits(binary.LittleEndian.Uint64(state)),
+		alarms: math.Float64frombits(binary.LittleEndian.Uint64(state[8:])),
+		small:  new(Detector),
+	}
+	n := uint64(binary.LittleEndian.Uint32(state[16:]))
+	rest := state[head:]
+	if n > uint64(len(rest)) || !(w.weight >= 0 && w.alarms >= 0) {
+		return damaged(len(state))
+	}
+	if err := w.small.UnmarshalBinary(rest[:n]); err != nil || w.small.Size() != Small {
+		return damaged(len(state))
+	}
+	if rest = rest[n:]; len(rest) > 0 {
+		w.large = new(Detector)
+		if err := w.large.UnmarshalBinary(rest); err != nil || w.large.Size() != Large {
+			return damaged(len(state))
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.watched[key] == nil && len(p.watched) >= p.series {
+		return crowded(key)
+	}
+	delete(p.placed, key)
+	if len(p.placed) >= p.large {
+		w.large = nil
+	}
+	if w.large != nil {
+		p.placed[key] = w
+	}
+	p.watched[key] = w
+	return nil
 }
 
 // Forget drops a series, for instance one whose thing was retired.

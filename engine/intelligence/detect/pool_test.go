@@ -60,6 +60,45 @@ func TestAPoolGivesPlacesByClaim(t *testing.T) {
 	}
 }
 
+// A pool that is put back series by series goes on as it was.
+//
+// Proves A09
+func TestAPoolSurvivesRestarts(t *testing.T) {
+	p, q := NewPool(5, 2), NewPool(5, 2)
+	at := func(i int) time.Time { return start.Add(time.Duration(i) * 5 * time.Minute) }
+	value := func(s, i int) float64 { return float64((i*(s+3))%11) + 40*float64(i/400%2) }
+	for i := range 1000 {
+		for s := range 5 {
+			if _, err := p.Next(fmt.Sprint(s), float64(s), at(i), value(s, i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	var last []byte
+	if err := p.Each(func(key string, state []byte) error { last = state; return q.Restore(key, state) }); err != nil {
+		t.Fatal(err)
+	}
+	if p.Stats() != q.Stats() {
+		t.Fatalf("%+v, then %+v", p.Stats(), q.Stats())
+	}
+	for i := 1000; i < 2500; i++ {
+		for s := range 5 {
+			a, _ := p.Next(fmt.Sprint(s), float64(s), at(i), value(s, i))
+			if b, _ := q.Next(fmt.Sprint(s), float64(s), at(i), value(s, i)); a != b {
+				t.Fatalf("series %d point %d: %+v, after a restart %+v", s, i, a, b)
+			}
+		}
+	}
+	if err := q.Restore("other", last); !errs.Is(err, errs.Unavailable) {
+		t.Errorf("into a full pool: %v", err)
+	}
+	for cut := range 40 {
+		if err := NewPool(1, 1).Restore("x", last[:cut*len(last)/40]); !errs.Is(err, errs.Invalid) {
+			t.Errorf("%d fortieths of a state: %v", cut, err)
+		}
+	}
+}
+
 // Several goroutines may feed a pool.
 func TestAPoolIsFedFromManySides(t *testing.T) {
 	p := NewPool(100, 3)
