@@ -47,6 +47,7 @@ var areas = []area{
 	{"healing", "A real service healed", false, healing},
 	{"nab", "Anomalies in the series of the Numenta Anomaly Benchmark", false, anomalies},
 	{"loghub", "Log templates over LogHub", false, logTemplates},
+	{"rootcause", "Root causes in the cases of Sock Shop and PetShop", false, rootCauses},
 }
 
 // bench is one run.

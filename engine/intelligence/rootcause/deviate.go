@@ -137,7 +137,6 @@ type change struct {
 	sign   float64 // +1 up, -1 down
 	level  float64 // what the metric reached for at least the persistent share
 	normal float64 // its normal median
-	chance float64 // probability of this by chance
 	real   bool    // it persists, is unlikely by chance and large enough to matter
 }
 
@@ -146,7 +145,7 @@ type change struct {
 // works for 1.5 times the requests may work 1.5 times as much. None of the
 // slices holds NaN, neither is empty.
 func (s *spread) compare(samples []float64, c class, explained float64) change {
-	best := change{normal: s.median, level: s.median, chance: 1}
+	best := change{normal: s.median, level: s.median}
 	for _, sign := range []float64{1, -1} {
 		if w := c.worse(); w != 0 && w != sign {
 			continue
@@ -164,7 +163,7 @@ func (s *spread) side(samples []float64, c class, sign, explained float64) chang
 		slices.Reverse(sorted) // most extreme first
 	}
 	k := min(len(sorted), max(atLeast, int(math.Ceil(persist*float64(len(sorted))))))
-	out := change{sign: sign, level: sorted[k-1], normal: s.median, chance: 1}
+	out := change{sign: sign, level: sorted[k-1], normal: s.median}
 	from := s.median
 	if sign > 0 && explained > 1 && s.median > 0 {
 		from *= explained
@@ -178,12 +177,6 @@ func (s *spread) side(samples []float64, c class, sign, explained float64) chang
 	} else {
 		out.score = still
 	}
-	for i := k; i <= len(sorted); i++ {
-		if sign*(sorted[i-1]-s.median) <= 0 {
-			break
-		}
-		out.chance = math.Min(out.chance, binomialTail(len(sorted), i, s.exceeding(sorted[i-1], sign)))
-	}
 	enough := true
 	switch c {
 	case latency:
@@ -191,8 +184,23 @@ func (s *spread) side(samples []float64, c class, sign, explained float64) chang
 	case resource, traffic:
 		enough = moved >= resourceEffect*math.Abs(s.median)
 	}
-	out.real = out.score >= changed*s.doubt && out.chance <= byChance && enough
+	out.real = enough && out.score >= changed*s.doubt && s.unlikely(sorted, k, sign)
 	return out
+}
+
+// unlikely tells whether, for any i from k on, so many samples as extreme as the
+// i-th are less likely than byChance under the normal window. sorted begins with
+// the most extreme.
+func (s *spread) unlikely(sorted []float64, k int, sign float64) bool {
+	for i := k; i <= len(sorted); i++ {
+		if sign*(sorted[i-1]-s.median) <= 0 {
+			return false
+		}
+		if binomialTail(len(sorted), i, s.exceeding(sorted[i-1], sign)) <= byChance {
+			return true
+		}
+	}
+	return false
 }
 
 // binomialTail is the probability of at least k successes of n at p each.
