@@ -31,6 +31,7 @@ describe('data types', () => {
     expect(concept({ text: '高血压', coding: [{ display: 'x' }] })).toBe('高血压')
     expect(quantity({ comparator: '<', value: 5.4, unit: 'mmol/L' })).toBe('<5.4 mmol/L')
     expect(quantity({ unit: 'mmol/L' })).toBe('')
+    expect(anything({ value: { rawJSON: '5.40' }, unit: 'mmol/L' })).toBe('5.40 mmol/L')
     expect(date('2021-03')).toBe('2021-03')
     expect(period({ start: '2021-03-01' })).toBe('2021-03-01 – 至今')
     expect(anything([{ text: '甲' }, { display: '乙', code: 'b', system: 's' }])).toBe('甲、乙')

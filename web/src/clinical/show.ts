@@ -2,6 +2,7 @@ import { kindNamed } from '../model/catalogue'
 import { refName } from '../model/names'
 import { short } from '../model/time'
 import { locale, say } from '../words'
+import { numberText } from './exact'
 import { localReference, type Coding, type Resource } from './fhir'
 import { c } from '../words/clinical'
 
@@ -93,7 +94,7 @@ export function quantity(v: unknown): string {
 
 /** A number to at most four places, as tables show it; the JSON tree shows it whole. */
 export function number(v: unknown): string {
-  return typeof v === 'number' ? new Intl.NumberFormat(locale(), { maximumFractionDigits: 4, useGrouping: false }).format(v) : str(v)
+  return typeof v === 'number' ? new Intl.NumberFormat(locale(), { maximumFractionDigits: 4, useGrouping: false }).format(v) : numberText(v) || str(v)
 }
 
 /** A Reference: its display, else the name of the record it points at, once that is known and where it may be seen, else what it says. */
@@ -121,7 +122,7 @@ export function anything(v: unknown): string {
   if ('reference' in it) return reference(it)
   if ('start' in it || 'end' in it) return period(it)
   if ('value' in it && 'system' in it && !('unit' in it) && !('code' in it)) return identifier(it)
-  if ('value' in it) return typeof it.value === 'number' ? quantity(it) : str(it.value)
+  if ('value' in it) return numberText(it.value) ? quantity(it) : str(it.value)
   if ('code' in it && 'system' in it) return coding(it)
   if ('numerator' in it) return `${quantity(it.numerator)} / ${quantity(it.denominator)}`
   if ('low' in it || 'high' in it) return `${quantity(it.low)} – ${quantity(it.high)}`

@@ -214,9 +214,9 @@ export const table = {
   'severity.information': ['提示', 'note'],
   'severity.warning': ['警告', 'warning'],
 
-  'json.elements': ['{n} 个元素', '{n} elements'],
+  'json.elements': ['{n} 个元素', 'elements: {n}'],
   'json.fold': ['全部折叠', 'Fold all'],
-  'json.items': ['{n} 项', '{n} items'],
+  'json.items': ['{n} 项', 'items: {n}'],
   'json.title': ['资源内容（JSON）', 'Content (JSON)'],
   'json.unfold': ['全部展开', 'Unfold all'],
   'versions.after': ['之后', 'After'],
