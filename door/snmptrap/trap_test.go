@@ -1,0 +1,127 @@
+package snmptrap
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os/exec"
+	"testing"
+	"time"
+
+	"github.com/gosnmp/gosnmp"
+
+	"zhiwei/kernel/clock"
+	"zhiwei/kernel/errs"
+)
+
+func open(t *testing.T, take func(Trap)) *Door {
+	t.Helper()
+	d, err := Open(Options{Address: "127.0.0.1:0", Communities: []string{"andere", "verwaltung"}, Clock: clock.System(), Take: take})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); d.Serve(ctx) }()
+	t.Cleanup(func() { cancel(); <-done })
+	return d
+}
+
+// Proves A02: net-snmp's own senders reach the door with traps of version 1 and
+// 2c, and with informs, which are answered; strangers do not.
+func TestRealSenders(t *testing.T) {
+	if _, err := exec.LookPath("snmptrap"); err != nil {
+		t.Skip("snmptrap is not installed: apt-get install snmp")
+	}
+	came := make(chan Trap, 10)
+	d := open(t, func(trap Trap) { came <- trap })
+	to := d.Address().String()
+	vars := []string{"1.3.6.1.2.1.2.2.1.1.7", "i", "7", "1.3.6.1.2.1.31.1.1.1.18.7", "s", "到 3 楼", "1.3.6.1.2.1.2.2.1.6.7", "x", "001122aabbcc"}
+	told := "[{1.3.6.1.2.1.2.2.1.1.7 7} {1.3.6.1.2.1.31.1.1.1.18.7 到 3 楼} {1.3.6.1.2.1.2.2.1.6.7 001122aabbcc}]"
+	for name, c := range map[string]struct {
+		args   []string
+		oid    string
+		from   string
+		inform bool
+	}{
+		"v2c":          {[]string{"-v2c", "-c", "verwaltung", to, "1234", "1.3.6.1.6.3.1.1.5.3"}, "1.3.6.1.6.3.1.1.5.3", "127.0.0.1", false},
+		"inform":       {[]string{"-v2c", "-Ci", "-t", "5", "-r", "0", "-c", "andere", to, "1234", "1.3.6.1.6.3.1.1.5.4"}, "1.3.6.1.6.3.1.1.5.4", "127.0.0.1", true},
+		"v1 generic":   {[]string{"-v1", "-c", "verwaltung", to, "1.3.6.1.4.1.9", "10.0.0.5", "2", "0", "1234"}, "1.3.6.1.6.3.1.1.5.3", "10.0.0.5", false},
+		"v1 of vendor": {[]string{"-v1", "-c", "verwaltung", to, "1.3.6.1.4.1.318", "10.0.0.6", "6", "5", "1234"}, "1.3.6.1.4.1.318.0.5", "10.0.0.6", false},
+	} {
+		if out, err := exec.Command("snmptrap", append(append([]string{"-On"}, c.args...), vars...)...).CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v %s", name, err, out) // an inform that is not answered fails
+		}
+		select {
+		case got := <-came:
+			if got.OID != c.oid || got.From != c.from || got.Inform != c.inform || got.Up != 12340*time.Millisecond || fmt.Sprint(got.Vars) != told {
+				t.Errorf("%s: %+v", name, got)
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatalf("%s did not come: %+v", name, d.Counts())
+		}
+	}
+	if out, err := exec.Command("snmptrap", "-v2c", "-c", "fremd", to, "1", "1.3.6.1.6.3.1.1.5.3").CombinedOutput(); err != nil {
+		t.Fatalf("%v %s", err, out)
+	}
+	for d.Counts().Refused == 0 {
+		<-time.After(time.Millisecond)
+	}
+	if len(came) > 0 || d.Counts().Received != 5 {
+		t.Errorf("%+v", d.Counts())
+	}
+}
+
+// Whatever comes, the door stays open, and what it could not take is counted.
+func TestNonsense(t *testing.T) {
+	d := open(t, func(Trap) {})
+	c, err := net.Dial("udp", d.Address().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for i := range int64(300) {
+		for d.Counts().Received < i {
+			<-time.After(50 * time.Microsecond)
+		}
+		b := make([]byte, 1+i)
+		for k := range b {
+			b[k] = byte(int64(k)*i*31 + i)
+		}
+		b[0] = 0x30
+		if _, err := c.Write(b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for d.Counts().Received < 300 {
+		<-time.After(time.Millisecond)
+	}
+	if n := d.Counts(); n.Broken != 300 {
+		t.Errorf("%+v", n)
+	}
+	if _, err := Open(Options{Address: "127.0.0.1:0"}); !errs.Is(err, errs.Invalid) {
+		t.Errorf("no community: %v", err)
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	p := &gosnmp.SnmpPacket{Version: gosnmp.Version2c, Community: "c", PDUType: gosnmp.SNMPv2Trap, Variables: []gosnmp.SnmpPDU{
+		{Name: ".1.3.6.1.2.1.1.3.0", Type: gosnmp.TimeTicks, Value: uint32(5)},
+		{Name: ".1.3.6.1.6.3.1.1.4.1.0", Type: gosnmp.ObjectIdentifier, Value: ".1.3.6.1.6.3.1.1.5.3"},
+	}}
+	b, err := p.MarshalMsg()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b)
+	g := &gosnmp.GoSNMP{Version: gosnmp.Version2c, MaxOids: gosnmp.MaxOids}
+	if _, t, err := decode(g, b, time.Unix(1, 0), "a"); err != nil || t.OID != "1.3.6.1.6.3.1.1.5.3" {
+		f.Fatal(t, err)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		_, trap, err := decode(g, b, time.Unix(1, 0), "a")
+		if err == nil && (trap.OID == "" || len(trap.Vars) > maxVars) {
+			t.Errorf("%+v", trap)
+		}
+	})
+}
