@@ -4,6 +4,7 @@
 package ssh
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -149,8 +150,8 @@ func hostKey(s string) (fingerprint string, algorithms []string, err error) {
 }
 
 // Exec runs a script with the machine's /bin/sh and returns its exit status.
-// The script goes over standard input's sibling, the command line of the remote
-// side, so secrets belong in stdin. Errors: Unavailable where it was not
+// The script stands in the process list of the machine while it runs, so secrets
+// belong in stdin. Errors: Unavailable where it was not
 // started, Unknown where it was and its end is not known; an exit status is no
 // error. When ctx ends the connection's session is closed and the error is
 // Unknown.
@@ -177,6 +178,30 @@ func (c *Client) Exec(ctx context.Context, script string, stdin io.Reader, stdou
 		return exit.ExitStatus(), nil
 	}
 	return 0, Unknown{err}
+}
+
+// maxRun bounds what Run keeps of each output.
+const maxRun = 4 << 20
+
+// Run runs a script as Exec does and gives what it said, cut off at 4 MiB each.
+// Errors as of Exec.
+func (c *Client) Run(ctx context.Context, script string) (stdout, stderr []byte, code int, err error) {
+	out, complaint := &bounded{max: maxRun}, &bounded{max: maxRun}
+	code, err = c.Exec(ctx, script, nil, out, complaint)
+	return out.Bytes(), complaint.Bytes(), code, err
+}
+
+// bounded keeps the first max bytes and swallows the rest.
+type bounded struct {
+	bytes.Buffer
+	max int
+}
+
+func (b *bounded) Write(p []byte) (int, error) {
+	if room := b.max - b.Len(); room > 0 {
+		b.Buffer.Write(p[:min(room, len(p))])
+	}
+	return len(p), nil
 }
 
 // Files opens SFTP on the connection. Errors: Unavailable where the machine has

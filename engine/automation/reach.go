@@ -49,12 +49,11 @@ const (
 // reach finds targets, credentials and ways to them for the steps of one run,
 // and keeps the connections while the run is at work.
 type reach struct {
-	kernel   *kernel.Kernel
-	clock    clock.Clock
-	blobs    blob.Store
-	redact   *redactor
-	folder   string // of jobs on this machine
-	loopback bool   // see Options.Local
+	kernel *kernel.Kernel
+	clock  clock.Clock
+	blobs  blob.Store
+	redact *redactor
+	folder string // of jobs on this machine
 
 	mu    sync.Mutex
 	conns map[string]*ssh.Client

@@ -83,16 +83,6 @@ func (r *redactor) deep(v any) any {
 	return v
 }
 
-// longest is the length of the longest form.
-func (r *redactor) longest() int {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	if len(r.forms) == 0 {
-		return 0
-	}
-	return len(r.forms[0])
-}
-
 // stream redacts what is written through it, whatever the pieces: it holds back
 // as much as may be the beginning of a secret.
 type stream struct {

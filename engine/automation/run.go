@@ -386,7 +386,7 @@ func (w *worker) conclude(ctx context.Context, cause error, v verdict) (time.Dur
 	switch {
 	case errors.Is(cause, errTimeLimit):
 		facts["endedAt"], facts["result"] = now.UTC(), w.tell("整个执行超过了时限。", "The run as a whole was over its time limit.")
-		if waiting, err := w.unsettled(ctx, true); err != nil || waiting {
+		if err := w.unsettled(ctx); err != nil {
 			return 0, err
 		}
 		return 0, say(ctx, w.h, rec, "fail", facts)
@@ -578,7 +578,7 @@ func (e *Engine) cancelled(ctx context.Context, h *loop.Handle, rec record.Recor
 	}
 	if w.reach != nil {
 		defer w.reach.close()
-		if _, err := w.unsettled(ctx, false); err != nil {
+		if err := w.unsettled(ctx); err != nil {
 			return err
 		}
 	}

@@ -576,32 +576,30 @@ func (w *worker) callAbout(ctx context.Context, s *stepState, def *engine.Runboo
 }
 
 // unsettled finishes the steps that were under way when the run ended: they are
-// stopped where that can be done. waits tells whether one is left to a person.
-func (w *worker) unsettled(ctx context.Context, wait bool) (waits bool, err error) {
+// stopped where that can be done. An unclear one stays with the person who was
+// called about it.
+func (w *worker) unsettled(ctx context.Context) error {
 	w.mu.Lock()
 	list := w.inOrder()
 	w.mu.Unlock()
 	for _, s := range list {
+		message := ""
 		switch s.rec.State {
 		case engine.StepDue, engine.StepWaiting:
-			if err := w.write(ctx, s, "fail", map[string]any{"message": "执行已结束，没有开始这一步。\n\nThe run ended before this step.", "endedAt": w.h.Clock().Now().UTC()}); err != nil {
-				return false, err
-			}
-		case engine.StepUnclear:
-			waits = wait
+			message = "执行已结束，没有开始这一步。\n\nThe run ended before this step."
 		case engine.StepRunning:
-			message := "执行被打断。\n\nIt was broken off."
+			message = "执行被打断，这一步可能已经生效，请查看。\n\nIt was broken off and may have taken effect; look."
 			if def := findStep(w.book.Steps, s.data.Step); def != nil && w.e.registry.types[def.Type] != nil && w.e.registry.types[def.Type].Exact {
 				w.stopJob(ctx, s, def)
-			} else {
-				message = "执行被打断，这一步可能已经生效，请查看。\n\nIt was broken off and may have taken effect; look."
 			}
-			if err := w.write(ctx, s, "fail", map[string]any{"message": message, "endedAt": w.h.Clock().Now().UTC()}); err != nil {
-				return false, err
-			}
+		default:
+			continue
+		}
+		if err := w.write(ctx, s, "fail", map[string]any{"message": message, "endedAt": w.h.Clock().Now().UTC()}); err != nil {
+			return err
 		}
 	}
-	return waits, nil
+	return nil
 }
 
 // stopJob ends the job of a step whose worker is gone.

@@ -1,7 +1,6 @@
 package automation
 
 import (
-	"bufio"
 	"context"
 	"crypto/sha256"
 	"crypto/x509"
@@ -10,12 +9,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
 	"time"
 
+	"zhiwei/drive/ups"
 	"zhiwei/kernel/errs"
 	"zhiwei/kernel/kind"
 )
@@ -211,49 +210,18 @@ func upsType() Type {
 
 func doUPS(ctx context.Context, c *Call) (Result, error) {
 	name, host, ok := strings.Cut(c.Text("ups"), "@")
-	if !ok || host == "" || strings.ContainsAny(name+c.Text("command"), " \n\r\"") {
+	if !ok || host == "" || name == "" {
 		return Result{}, errs.E(errs.Invalid, "ups", c.Text("ups"), "UPS 应写作 名称@主机。", "A UPS reads NAME@HOST.")
-	}
-	if _, _, err := net.SplitHostPort(host); err != nil {
-		host = net.JoinHostPort(host, "3493")
 	}
 	password, err := c.Secret(ctx, "password")
 	if err != nil {
 		return Result{}, err
 	}
-	if strings.ContainsAny(password+c.Text("user"), "\n\r\"\\") {
-		return Result{}, errs.E(errs.Invalid, "ups", "password", "NUT 的账号与密码不能含引号、反斜杠和换行。", "NUT accounts and passwords hold no quotes, backslashes or line ends.")
+	t := &ups.Target{Address: host, UPS: name, User: c.Text("user"), Password: password, Clock: c.Clock()}
+	if _, err := t.Variables(ctx); err != nil {
+		return Result{}, err // nothing was said yet
 	}
-	d := net.Dialer{Timeout: 10 * time.Second}
-	conn, err := d.DialContext(ctx, "tcp", host)
-	if err != nil {
-		return Result{}, errs.E(errs.Unavailable, "ups", host, "连不上 NUT 服务器 "+host+"。", "The NUT server "+host+" cannot be reached.").Because(err)
-	}
-	defer conn.Close()
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
-	defer stop()
-	r := bufio.NewReader(io.LimitReader(conn, 1<<16))
-	ask := func(line string) error {
-		if _, err := io.WriteString(conn, line+"\n"); err != nil {
-			return errs.E(errs.Unavailable, "ups", host, "NUT 服务器断开了连接。", "The NUT server closed the connection.").Because(err)
-		}
-		answer, err := r.ReadString('\n')
-		if err != nil {
-			return errs.E(errs.Unavailable, "ups", host, "NUT 服务器断开了连接。", "The NUT server closed the connection.").Because(err)
-		}
-		if answer = strings.TrimSpace(answer); answer != "OK" && !strings.HasPrefix(answer, "OK ") {
-			return errs.E(errs.Conflict, "ups", host, "NUT 服务器拒绝："+answer, "The NUT server refuses: "+answer)
-		}
-		return nil
-	}
-	if u := c.Text("user"); u != "" {
-		for _, line := range []string{"USERNAME " + u, `PASSWORD "` + password + `"`} {
-			if err := ask(line); err != nil {
-				return Result{}, err
-			}
-		}
-	}
-	if err := ask("INSTCMD " + name + " " + c.Text("command")); err != nil {
+	if err := t.Command(ctx, c.Text("command")); err != nil {
 		if errs.Is(err, errs.Unavailable) {
 			return Result{}, Unclear(err)
 		}

@@ -205,11 +205,3 @@ func (w *world) thing(id, address string, labels map[string]string) {
 	key := w.put(engine.ThingKind, id, data)
 	w.must(w.say(identity.Root(), key, engine.Confirm, nil))
 }
-
-func texts(v ...string) []any {
-	out := make([]any, len(v))
-	for i := range v {
-		out[i] = v[i]
-	}
-	return out
-}
