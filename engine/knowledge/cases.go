@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"zhiwei/engine"
 	"zhiwei/kernel/errs"
@@ -87,12 +88,14 @@ type learnt struct {
 // Learn returns the base with the weights moved by reviewed cases, counted and
 // smoothed: P(sign | mode), the shares of causes, how often modes occur, and how
 // often remedies work. The caller passes all live cases of the site, each once;
-// their order does not matter. Cases of modes that the base does not have are
+// their order does not matter, and what was learnt before is forgotten. Cases of modes that the base does not have are
 // returned as unknown.
 func (b *Base) Learn(cases []Case) (better *Base, strange []Case) {
 	out := *b
-	out.modes = slices.Clone(b.modes)
+	out.modes = slices.Clone(b.written)
 	out.learnt = learnt{tried: map[tryOf]tally{}}
+	pack, _, _ := strings.Cut(b.version, "+")
+	out.version = pack
 	by := map[int][]Case{}
 	for _, c := range cases {
 		m, known := b.modeNo[c.Mode]
@@ -113,10 +116,10 @@ func (b *Base) Learn(cases []Case) (better *Base, strange []Case) {
 		}
 	}
 	for m := range out.modes {
-		out.modes[m] = b.relearn(b.modes[m], by[m], out.learnt.cases)
+		out.modes[m] = b.relearn(b.written[m], by[m], out.learnt.cases)
 	}
 	if out.learnt.cases > 0 {
-		out.version = fmt.Sprintf("%s+%d", b.version, out.learnt.cases)
+		out.version = fmt.Sprintf("%s+%d", pack, out.learnt.cases)
 	}
 	return &out, strange
 }

@@ -23,7 +23,8 @@ import (
 //
 // As in PromQL, two terms meet where their labels agree; labels that only one of
 // them has do not matter. Unlike PromQL a comparison is true, false or unknown
-// (a term was not observed), and and/or follow Kleene's three values.
+// (a term was not observed): "and" follows Kleene's three values, "or" lists
+// alternatives of which one that was observed is enough to say that it is absent.
 type Condition struct {
 	source string
 	root   *node
@@ -436,11 +437,7 @@ func (j *judgement) truth(n *node) truth {
 	case "and":
 		return min3(j.truth(n.a), j.truth(n.b))
 	case "or":
-		a, b := j.truth(n.a), j.truth(n.b)
-		if a == seen || b == seen {
-			return seen
-		}
-		return min(a, b) // unknown is below absent
+		return max(j.truth(n.a), j.truth(n.b))
 	}
 	a, ok1 := j.number(n.a)
 	b, ok2 := j.number(n.b)

@@ -21,7 +21,7 @@ const (
 	// sign, at most and in multiples of what the sign is without a fault. It
 	// competes with what is known, which has to explain one sign that proves much or
 	// several that prove little.
-	unknownPrior = 0.02
+	unknownPrior = 0.01
 	unknownShows = 0.2
 	unknownTimes = 30
 	// enough is the weight by which a fault has to beat its absence.
@@ -33,6 +33,18 @@ const (
 	// A fault less probable than this among its alternatives is not held: many
 	// explain the same, and which it is, is not known.
 	leastHeld = 0.2
+	// A fault is held only where its thing shows a principal sign, one whose
+	// probability is at least this share of its most probable one's, or manyOwn of
+	// its signs, or where manyOthers things show its effects. Else it is named, and
+	// the principal sign is what to look at next.
+	principal  = 0.92
+	manyOwn    = 3
+	manyOthers = 3
+	// What a fault does to others has one cause, so that its weights do not simply
+	// add up: beyond steep they count by their logarithm.
+	steep = 6.0
+	// A sign is explained where what is held leaves it no more unlikely than this.
+	explained = 0.6
 )
 
 // item is a fact that a hypothesis speaks of, and how probable it makes the sign.
@@ -51,6 +63,7 @@ type candidate struct {
 	causes      [][]change // by cause
 	gain        float64    // in the last round
 	none        float64    // what an unknown fault would gain there
+	telling     bool       // it may be held: see principal
 }
 
 // change is where a cause differs from its mode.
@@ -87,7 +100,7 @@ type reasoning struct {
 
 // collect lists the hypotheses that at least one seen sign speaks for.
 func (r *reasoning) collect() {
-	links := r.base.links()
+	links := r.base.ways
 	for pass, want := range []truth{seen, absent} {
 		create := pass == 0
 		for f := range r.facts {
@@ -120,7 +133,32 @@ func (r *reasoning) collect() {
 				c.causes[k] = append(c.causes[k], ch)
 			}
 		}
+		c.telling = r.tells(c)
 	}
+}
+
+// tells tells whether enough of a fault is seen to hold it.
+func (r *reasoning) tells(c *candidate) bool {
+	m := &r.base.modes[c.mode]
+	most := 0.0
+	for _, of := range m.signs {
+		most = max(most, of.p)
+	}
+	own := 0
+	others := map[int]bool{}
+	for _, it := range c.items {
+		fact := &r.facts[it.fact]
+		switch {
+		case fact.state != seen || it.p <= 2*r.base.signs[fact.sign].Otherwise:
+		case fact.thing != c.thing:
+			others[fact.thing] = true
+		case it.p >= principal*most:
+			return true
+		default:
+			own++
+		}
+	}
+	return own >= manyOwn || len(others) >= manyOthers
 }
 
 // put adds an item, or raises the one there is.
@@ -266,13 +304,29 @@ func (r *reasoning) weigh(it item) float64 {
 // score reckons what a candidate gains against the background, and what a fault
 // of unknown nature would gain on the same facts.
 func (r *reasoning) score(c *candidate) {
-	sum, none := 0.0, math.Log(unknownPrior)
+	sum, effects := 0.0, 0.0
+	none, elsewhere := math.Log(unknownPrior), 0.0
 	for _, it := range c.items {
-		sum += r.weigh(it)
-		if r.facts[it.fact].state == seen && it.p > r.base.signs[r.facts[it.fact].sign].Otherwise {
-			none += r.weigh(item{fact: it.fact, p: min(unknownShows, unknownTimes*r.base.signs[r.facts[it.fact].sign].Otherwise)})
+		fact := &r.facts[it.fact]
+		w := r.weigh(it)
+		if w > 0 && fact.thing != c.thing {
+			effects += w
+		} else {
+			sum += w
+		}
+		otherwise := r.base.signs[fact.sign].Otherwise
+		if fact.state != seen || it.p <= otherwise {
+			continue
+		}
+		w = r.weigh(item{fact: it.fact, p: min(unknownShows, unknownTimes*otherwise)})
+		if fact.thing != c.thing {
+			elsewhere += w
+		} else {
+			none += w
 		}
 	}
+	sum += tempered(effects)
+	none += tempered(elsewhere)
 	m := &r.base.modes[c.mode]
 	if len(m.causes) > 0 {
 		best := math.Inf(-1)
@@ -292,6 +346,14 @@ func (r *reasoning) score(c *candidate) {
 		sum += best + math.Log(total)
 	}
 	c.gain, c.none = sum+math.Log(m.Prior), none
+}
+
+// tempered is the weight of effects that have one cause.
+func tempered(w float64) float64 {
+	if w <= steep {
+		return w
+	}
+	return steep + 2*math.Log1p((w-steep)/2)
 }
 
 func (r *reasoning) weighFrom(ch change) float64 {
@@ -390,11 +452,21 @@ func (r *reasoning) best(held []int) int {
 		}
 		c := &r.cands[i]
 		r.score(c)
-		if c.gain > enough && c.gain > c.none && (best < 0 || r.before(i, best) < 0) {
+		if c.telling && c.gain > enough && c.gain > c.none && r.adds(c) && (best < 0 || r.before(i, best) < 0) {
 			best = i
 		}
 	}
 	return best
+}
+
+// adds tells whether a candidate explains something that is not explained yet: a
+// further fault is not for making likely more likely.
+func (r *reasoning) adds(c *candidate) bool {
+	open := func(f int) bool { return r.facts[f].state == seen && r.quiet[f] > explained }
+	return slices.ContainsFunc(c.items, func(it item) bool { return open(it.fact) }) ||
+		slices.ContainsFunc(c.causes, func(list []change) bool {
+			return slices.ContainsFunc(list, func(ch change) bool { return open(ch.fact) })
+		})
 }
 
 // before orders candidates: by gain, then by names so that equals have an order.

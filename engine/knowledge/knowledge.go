@@ -38,6 +38,8 @@ type Base struct {
 	signNo  map[string]int
 	modeNo  map[string]int
 	bySign  [][]int // modes that give the sign on their own thing, by sign
+	ways    *outward
+	written []mode // the modes as the pack has them, before cases were counted
 	learnt  learnt
 }
 

@@ -357,6 +357,7 @@ func New(p Pack) (*Base, error) {
 		list := strings.Join(wrong, "; ")
 		return nil, errs.E(errs.Invalid, "read pack", p.Name, "知识包有误，请改正："+list, "The pack has mistakes; correct them: "+list)
 	}
+	b.ways, b.written = b.links(), b.modes
 	b.bySign = make([][]int, len(b.signs))
 	for i := range b.modes {
 		seen := map[int]bool{}
