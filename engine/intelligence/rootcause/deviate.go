@@ -6,8 +6,7 @@ import (
 )
 
 // The rules by which a metric counts as changed. Each stands for something that
-// can be argued about, not for a data set: the published sets were used to see
-// that the outcome does not hang on them (bench/rootcause.go varies them).
+// can be argued about, not for a data set.
 const (
 	// persist is the share of the anomalous window that a change must fill, and
 	// atLeast the number of samples: what is shorter is a spike. BARO scores by the

@@ -174,12 +174,12 @@ func (n *node) symptoms() {
 		switch m.class {
 		case latency:
 			n.slow = n.slow || m.real
-			if c := centre(m.name); c < bestDelay {
+			if c := centre(m.name); rise > 0 && c < bestDelay {
 				bestDelay, n.delay = c, rise
 			}
 		case errorRate, availability:
 			n.failing = n.failing || m.real
-			if c := centre(m.name); c < bestFailed {
+			if c := centre(m.name); rise > 0 && c < bestFailed {
 				bestFailed, n.failed = c, rise
 			}
 		}
