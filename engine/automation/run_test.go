@@ -192,3 +192,24 @@ steps:
 		t.Errorf("the program %d still runs\n%s", pid, w.story(run))
 	}
 }
+
+// What a step says is on its record while it is still at it, and a step that
+// says much has its whole output cut at its beginning, never at its end.
+func TestOutputIsLive(t *testing.T) {
+	w := newWorld(t, clock.System())
+	dir := t.TempDir()
+	w.publish(`name: trial` + head + `
+steps:
+  - {id: one, type: script, with: {run: 'echo begun; while [ ! -e "$D/go" ]; do sleep 0.02; done; i=0; while [ $i -lt 3000 ]; do echo "line $i"; i=$((i+1)); done; echo the end', env: {D: ` + dir + `}}}
+`)
+	run := w.order("trial", nil, false)
+	await(t, func() bool {
+		s := w.steps(run)
+		return len(s) == 1 && s[0].state == engine.StepRunning && s[0].Output == "begun\n"
+	})
+	w.must(os.WriteFile(filepath.Join(dir, "go"), nil, 0o600))
+	w.until(run, engine.RunSucceeded)
+	if out := w.step(run, "one").Output; !strings.HasSuffix(out, "line 2999\nthe end\n") || len(out) > 20_000 {
+		t.Errorf("%d bytes, ends with %q", len(out), out[max(0, len(out)-50):])
+	}
+}
