@@ -51,7 +51,7 @@ var _ = declare(
 	Metric{Name: "device_storage_used_bytes", Type: Gauge, Unit: "By", Labels: []string{"storage", "type"}, Title: tr("设备存储已用", "Used of a device's memory or storage")},
 )
 
-// Of the body of machines: drive/snmp (ENTITY-SENSOR-MIB), drive/redfish, drive/ipmi.
+// Of the body of machines: drive/snmp (ENTITY-SENSOR-MIB), drive/redfish.
 var _ = declare(
 	Metric{Name: "hardware_powered_on", Type: Gauge, Unit: "1", Title: tr("主机已上电", "Machine is switched on")},
 	Metric{Name: "hardware_health", Type: Gauge, Unit: "1", Labels: perPart, Title: tr("部件状况：0 正常、1 警告、2 严重", "Health of a part: 0 fine, 1 warning, 2 critical")},
@@ -110,11 +110,10 @@ var _ = declare(
 	Metric{Name: "probe_ssl_earliest_cert_expiry", Type: Gauge, Unit: "s", Labels: perCheck, Title: tr("证书到期时刻（Unix 秒）", "When the first certificate of the chain expires, Unix seconds")},
 	Metric{Name: "probe_tls_trusted", Type: Gauge, Unit: "1", Labels: perCheck, Title: tr("证书可信", "Certificate is trusted and fits its name")},
 	Metric{Name: "probe_dns_answers", Type: Gauge, Unit: "1", Labels: perCheck, Title: tr("域名应答数", "Answers to a name")},
-	Metric{Name: "probe_icmp_rtt_seconds", Type: Gauge, Unit: "s", Labels: perCheck, Title: tr("往返时延", "Round trip time")},
-	Metric{Name: "probe_icmp_loss_ratio", Type: Gauge, Unit: "1", Labels: perCheck, Title: tr("丢包率", "Packets without an answer")},
 )
 
-// Of databases: drive/sql.
+// Of databases. No drive of the house tells them yet: they are what one that
+// does, or an exporter whose names are mapped to these, has to tell.
 var _ = declare(
 	Metric{Name: "database_up", Type: Gauge, Unit: "1", Title: tr("数据库可用", "Database answers")},
 	Metric{Name: "database_connections", Type: Gauge, Unit: "1", Labels: []string{"state"}, Title: tr("数据库连接数", "Connections of a database")},
@@ -137,8 +136,8 @@ var _ = declare(
 	Metric{Name: "database_snapshot_ok", Type: Gauge, Unit: "1", Title: tr("快照成功", "Last snapshot could be written")},
 )
 
-// Of what comes in by itself: door/syslog, door/snmptrap, door/remotewrite,
-// door/otlp, and of log files, drive/log.
+// Of what comes in by itself: the Counts of door/syslog and door/snmptrap, and of
+// log files, drive/log.
 var _ = declare(
 	Metric{Name: "zhiwei_intake_received_total", Type: Counter, Unit: "1", Labels: []string{"door"}, Title: tr("收到的条目", "Entries received")},
 	Metric{Name: "zhiwei_intake_dropped_total", Type: Counter, Unit: "1", Labels: []string{"door", "reason"}, Title: tr("丢弃的条目", "Entries dropped")},
