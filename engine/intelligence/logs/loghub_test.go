@@ -2,6 +2,7 @@ package logs_test
 
 import (
 	"encoding/csv"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -84,6 +85,31 @@ func TestLogHub(t *testing.T) {
 	t.Logf("mean %.4f, named at once %.4f", whole/n, live/n)
 	if whole/n < 0.99 || live/n < 0.95 {
 		t.Errorf("mean grouping accuracy %.4f, named at once %.4f", whole/n, live/n)
+	}
+}
+
+// TestAnyOrder: the order of the messages, and half of them, change little.
+func TestAnyOrder(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 3))
+	for _, s := range systems(t) {
+		for _, n := range []int{len(s.messages), len(s.messages) / 2} {
+			m := logs.New(0)
+			var got []logs.ID
+			var want []string
+			for _, i := range r.Perm(len(s.messages))[:n] {
+				id, _ := m.Add(s.messages[i])
+				got, want = append(got, id), append(want, s.templates[i])
+			}
+			m.Refine()
+			for i, id := range got {
+				got[i] = m.Resolve(id)
+			}
+			if a := logs.Compare(got, want); a.Grouping < 0.95 {
+				t.Errorf("%s, %d messages: grouping accuracy %.4f", s.name, n, a.Grouping)
+			}
+		}
 	}
 }
 

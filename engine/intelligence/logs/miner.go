@@ -67,8 +67,8 @@ type template struct {
 	text   string // "" until it is asked for
 }
 
-// DefaultLimit is how many forms a Miner holds unless it is told otherwise: about
-// 20 MB. LogHub's systems have below 400 in 2,000 lines.
+// DefaultLimit is how many forms a Miner holds unless it is told otherwise: 30 MB
+// where each has ten words. LogHub's systems have below 400 in 2,000 lines.
 const DefaultLimit = 20000
 
 // New makes a Miner that has seen nothing and holds at most limit forms, or
