@@ -109,6 +109,8 @@ var _ = declare(
 	Metric{Name: "probe_http_status_code", Type: Gauge, Unit: "1", Labels: perCheck, Title: tr("HTTP 状态码", "HTTP status")},
 	Metric{Name: "probe_ssl_earliest_cert_expiry", Type: Gauge, Unit: "s", Labels: perCheck, Title: tr("证书到期时刻（Unix 秒）", "When the first certificate of the chain expires, Unix seconds")},
 	Metric{Name: "probe_tls_trusted", Type: Gauge, Unit: "1", Labels: perCheck, Title: tr("证书可信", "Certificate is trusted and fits its name")},
+	Metric{Name: "probe_icmp_rtt_seconds", Type: Gauge, Unit: "s", Labels: perCheck, Title: tr("往返时延", "Round trip time")},
+	Metric{Name: "probe_icmp_loss_ratio", Type: Gauge, Unit: "1", Labels: perCheck, Title: tr("丢包率", "Packets without an answer")},
 	Metric{Name: "probe_dns_answers", Type: Gauge, Unit: "1", Labels: perCheck, Title: tr("域名应答数", "Answers to a name")},
 )
 

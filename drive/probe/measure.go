@@ -23,6 +23,7 @@ type Measured struct {
 	What *Check
 	TLS  *TLS
 	DNS  *DNS
+	ICMP *ICMP
 }
 
 // Name names the source.
@@ -44,23 +45,26 @@ type DNS struct {
 }
 
 // Sample makes the check once. A check that fails is a measurement and no error;
-// Invalid where what is asked is wrong.
+// Invalid where what is asked is wrong,
+// Forbidden where this program may not ask.
 func (m *Measured) Sample(ctx context.Context) ([]series.Sample, error) {
 	clk := m.Prober.Clock
 	out := &told{check: m.Check, at: clk.Now()}
 	var ok bool
 	var err error
 	switch {
-	case m.What != nil && m.TLS == nil && m.DNS == nil:
+	case m.What != nil && m.TLS == nil && m.DNS == nil && m.ICMP == nil:
 		if err = m.What.Validate(); err == nil {
 			ok = m.Prober.Run(ctx, *m.What).OK
 		}
-	case m.TLS != nil && m.What == nil && m.DNS == nil:
+	case m.TLS != nil && m.What == nil && m.DNS == nil && m.ICMP == nil:
 		ok, err = m.TLS.look(ctx, clk, out)
-	case m.DNS != nil && m.What == nil && m.TLS == nil:
+	case m.DNS != nil && m.What == nil && m.TLS == nil && m.ICMP == nil:
 		ok, err = m.DNS.look(ctx, out)
+	case m.ICMP != nil && m.What == nil && m.TLS == nil && m.DNS == nil:
+		ok, err = m.ICMP.look(ctx, clk, out)
 	default:
-		err = errs.E(errs.Invalid, "check", m.Check, "检查须在 http/tcp/进程/命令、TLS、DNS 中选且只选一种。", "A check is exactly one of http/tcp/process/command, TLS and DNS.")
+		err = errs.E(errs.Invalid, "check", m.Check, "检查须在 http/tcp/进程/命令、TLS、DNS、ICMP 中选且只选一种。", "A check is exactly one of http/tcp/process/command, TLS, DNS and ICMP.")
 	}
 	if err != nil {
 		return nil, err

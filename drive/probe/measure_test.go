@@ -168,3 +168,16 @@ func TestNames(t *testing.T) {
 		}
 	}
 }
+
+// Proves A02: a host that is there answers echoes, and loss is told where none
+// come back.
+func TestEchoes(t *testing.T) {
+	m := probe.Measured{Check: "c", ICMP: &probe.ICMP{Address: "127.0.0.1"}, Prober: probe.Prober{Clock: clock.System()}}
+	if _, err := m.Sample(t.Context()); errs.Is(err, errs.Forbidden) {
+		t.Skip("this account may not send ICMP: " + errs.Sentence(err, "en"))
+	}
+	got := measure(t, m, clock.System())
+	if got["probe_success"] != 1 || got["probe_icmp_loss_ratio"] != 0 || got["probe_icmp_rtt_seconds"] <= 0 || got["probe_icmp_rtt_seconds"] > 1 {
+		t.Errorf("this machine: %v", got)
+	}
+}
