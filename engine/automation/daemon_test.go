@@ -273,6 +273,95 @@ func TestADatabaseIsBackedUpAndProven(t *testing.T) {
 	psql("alter system reset work_mem")
 }
 
+// A session that blocks another is ended, and no other.
+func TestSessionsThatBlockAreEnded(t *testing.T) {
+	url := storetest.Postgres(t)
+	if _, err := exec.LookPath("psql"); err != nil {
+		t.Skip("no psql on this machine: install the Debian package postgresql-client-15 to run this test")
+	}
+	w := newWorld(t, clock.System())
+	books, err := automation.Shipped(w.e.Registry())
+	w.must(err)
+	w.must(automation.Deliver(t.Context(), w.k, identity.Root(), books))
+	w.thing("his", "", map[string]string{"database": url})
+	psql := func(sql string) string {
+		out, err := exec.Command("psql", "-XqAt", "-d", url, "-c", sql).CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	psql("create table beds as select 1 as n")
+	session := func(sql string) *exec.Cmd {
+		c := exec.Command("psql", "-Xq", "-v", "ON_ERROR_STOP=1", "-d", url, "-c", sql)
+		w.must(c.Start())
+		t.Cleanup(func() { _ = c.Process.Kill(); _ = c.Wait() })
+		return c
+	}
+	innocent := session("begin; select pg_sleep(300)")
+	blocker := session("begin; update beds set n = 2; select pg_sleep(300)")
+	await(t, func() bool { return psql("select count(*) from pg_locks where relation = 'beds'::regclass") != "0" })
+	waiter := session("update beds set n = 3")
+	await(t, func() bool {
+		return psql("select count(*) from pg_stat_activity where cardinality(pg_blocking_pids(pid)) > 0 and xact_start < now()") == "1" &&
+			psql("select count(*) from pg_stat_activity where query like '%n = 2%' and xact_start < now() - interval '1.1 s' and pid <> pg_backend_pid()") == "1"
+	})
+	run := w.order("database-end-sessions", map[string]any{"thing": "his", "seconds": "1"}, false)
+	w.until(run, engine.RunSucceeded)
+	if err := waiter.Wait(); err != nil {
+		t.Errorf("who waited: %v\n%s", err, w.story(run))
+	}
+	if err := blocker.Wait(); err == nil {
+		t.Error("the blocker ended well")
+	}
+	if !alive(innocent.Process.Pid) || psql("select n from beds") != "3" {
+		t.Error("another session was ended")
+	}
+}
+
+// Old files are cleared where the ledger allows it and nowhere else; a process
+// is ended only while it is the one that was meant.
+func TestRemediesTouchNothingElse(t *testing.T) {
+	w := newWorld(t, clock.System())
+	books, err := automation.Shipped(w.e.Registry())
+	w.must(err)
+	w.must(automation.Deliver(t.Context(), w.k, identity.Root(), books))
+	dir := t.TempDir()
+	w.thing("h1", "", map[string]string{"clear_paths": dir + "/logs:/etc"})
+	w.thing("h2", "", nil)
+	for name, days := range map[string]int{"logs/old one": 30, "logs/new": 0, "data/old": 30} {
+		w.must(os.MkdirAll(filepath.Join(dir, filepath.Dir(name)), 0o700))
+		w.must(os.WriteFile(filepath.Join(dir, name), nil, 0o600))
+		at := time.Now().AddDate(0, 0, -days)
+		w.must(os.Chtimes(filepath.Join(dir, name), at, at))
+	}
+	run := w.order("clear-space", map[string]any{"thing": "h1", "mountpoint": dir}, false)
+	w.until(run, engine.RunSucceeded)
+	for name, there := range map[string]bool{"logs/old one": false, "logs/new": true, "data/old": true} {
+		if _, err := os.Stat(filepath.Join(dir, name)); (err == nil) != there {
+			t.Errorf("%s: %v\n%s", name, err, w.story(run))
+		}
+	}
+	run = w.order("clear-space", map[string]any{"thing": "h2", "mountpoint": dir}, false)
+	w.until(run, engine.RunFailed)
+
+	c := exec.Command("sleep", "300")
+	w.must(c.Start())
+	gone := make(chan error, 1)
+	go func() { gone <- c.Wait() }()
+	t.Cleanup(func() { _ = c.Process.Kill() })
+	run = w.order("process-end", map[string]any{"thing": "h1", "pid": c.Process.Pid, "command": "postgres"}, false)
+	w.until(run, engine.RunFailed)
+	if !alive(c.Process.Pid) {
+		t.Error("another program was ended")
+	}
+	run = w.order("process-end", map[string]any{"thing": "h1", "pid": fmt.Sprint(c.Process.Pid), "command": "sleep 300"}, false)
+	w.until(run, engine.RunSucceeded)
+	if err := <-gone; err == nil {
+		t.Error("it ended by itself")
+	}
+}
+
 func await(t *testing.T, done func() bool) {
 	t.Helper()
 	late := time.Now().Add(20 * time.Second)

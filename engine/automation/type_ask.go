@@ -36,8 +36,9 @@ func sqlType() Type {
 				return Result{}, err
 			}
 			s := sqlrun.Statement{URL: c.Text("url"), Password: password, SQL: c.Text("statement"), ReadOnly: c.Flag("read")}
-			list, _ := c.With["args"].([]any)
-			s.Args = append(s.Args, list...)
+			for _, a := range c.Texts("args") { // text stands for a value of any type there
+				s.Args = append(s.Args, a)
+			}
 			a, err := sqlrun.Run(ctx, s)
 			var lost sqlrun.Unknown
 			if errors.As(err, &lost) {
