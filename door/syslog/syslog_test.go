@@ -148,7 +148,9 @@ func TestBounds(t *testing.T) {
 	all := make(chan struct{})
 	d := open(t, func(m syslog.Message) {
 		<-release
-		got = append(got, m.Text)
+		if len(m.Text) < 100 { // the long one finds room or not, as it happens
+			got = append(got, m.Text)
+		}
 		if m.Text == "end" {
 			close(all)
 		}
