@@ -2,6 +2,7 @@ package knowledge
 
 import (
 	"cmp"
+	"regexp"
 	"slices"
 
 	"zhiwei/engine"
@@ -28,6 +29,7 @@ type scene struct {
 	at     map[place]int // index in facts; -1: was looked at and nothing is known
 	own    [][]int       // facts by thing
 	walks  map[walk][]reached
+	lines  map[string][]bool // by text of a log: the signs whose patterns match
 }
 
 type walk struct {
@@ -40,7 +42,7 @@ type place struct{ thing, sign int }
 
 // look reads the signs off the symptoms.
 func (b *Base) look(topo *engine.Topology, given []engine.Symptom) *scene {
-	s := &scene{base: b, topo: topo, given: given, no: map[string]int{}, at: map[place]int{}, walks: map[walk][]reached{}}
+	s := &scene{base: b, topo: topo, given: given, no: map[string]int{}, at: map[place]int{}, walks: map[walk][]reached{}, lines: map[string][]bool{}}
 	by := map[int][]int{}
 	for i := range given {
 		t := s.thing(given[i].Thing)
@@ -137,10 +139,8 @@ func (s *scene) read(t int, mine []int) {
 			f.add(sg.cond.judge(samples))
 		}
 		for _, i := range logs {
-			for _, re := range sg.logs {
-				if re.MatchString(s.given[i].Text) {
-					f.is(i, !s.given[i].Absent)
-				}
+			if len(sg.logs) > 0 && s.matching(s.given[i].Text)[no] {
+				f.is(i, !s.given[i].Absent)
 			}
 		}
 		if quietLog >= 0 && len(sg.logs) > 0 {
@@ -163,6 +163,20 @@ func (s *scene) read(t int, mine []int) {
 			s.add(t, no, f.state, f.from)
 		}
 	}
+}
+
+// matching tells by sign whether a line shows it. Many things say the same at
+// once, so that each text is looked at once.
+func (s *scene) matching(text string) []bool {
+	if out, done := s.lines[text]; done {
+		return out
+	}
+	out := make([]bool, len(s.base.signs))
+	for no := range s.base.signs {
+		out[no] = slices.ContainsFunc(s.base.signs[no].logs, func(re *regexp.Regexp) bool { return re.MatchString(text) })
+	}
+	s.lines[text] = out
+	return out
 }
 
 // finding gathers what several sources say of one sign: one that shows it is
