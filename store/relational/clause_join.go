@@ -448,7 +448,9 @@ func (c *compiler) paired(conds []cond) []cond {
 			t := strings.TrimSuffix(br.rid, ".rid")
 			br.where = br.where.then(frag{sql: " AND " + t + ".about > 0 AND " + t + ".about "}).then(conds[at].about)
 			br.ordered = br.ordered && one
-			br.from += c.s.d.ByAbout
+			if more, first := strings.CutPrefix(br.from, "token "+t); first && (more == "" || more[0] == ' ') {
+				br.from = "token " + t + c.s.d.ByAbout + more
+			}
 			br.holds = append(br.holds, at)
 			x.lists[j] = br
 		}
