@@ -9,6 +9,11 @@ packages=(
 	fonts-noto-cjk  # so that Chinese has letters there
 	python3-minimal # the service that is killed and healed is python3 -m http.server
 	python3         # its standard library
+	snmpd snmp snmpsim      # switches and other devices
+	nut-server nut-client   # a UPS that is none
+	python3-pymodbus        # an air conditioner that is none
+	openssh-server          # servers, as another user of this machine
+	redis-server            # a service that is asked
 	sqlite3         # looks into a data folder from outside
 	gcc libc6-dev   # the race detector
 	git curl procps
