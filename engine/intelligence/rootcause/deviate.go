@@ -19,9 +19,9 @@ const (
 	// byChance is the probability of as many samples as extreme under the normal
 	// window, above which the change is none.
 	byChance = 1e-3
-	// A change too small to trouble anybody is none: a tenth of a latency, half of
+	// A change too small to trouble anybody is none: a fifth of a latency, half of
 	// a resource.
-	latencyEffect  = 0.10
+	latencyEffect  = 0.20
 	resourceEffect = 0.50
 	// resolution is the smallest scale, as a share of the normal median, that a
 	// metric is believed: a memory that stands at 301 MB to the byte would else
