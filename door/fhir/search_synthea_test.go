@@ -110,7 +110,6 @@ func TestSearchCountsOverSynthea(t *testing.T) {
 		}
 		return false
 	}
-	between := func(v any, lo, hi float64) bool { f, ok := v.(float64); return ok && f >= lo && f < hi }
 	// some code of the data that is neither everywhere nor alone
 	codes := map[string]int{}
 	for _, r := range all {
