@@ -47,20 +47,24 @@ const wariness = 16
 
 // searchFresh answers without a snapshot, which costs a database that is not in
 // this process two round trips and every record read again: it looks afterwards
-// whether anything changed meanwhile. ok is false where something did.
+// whether anything changed meanwhile. ok is false where something did, or where
+// it failed, which then is for a snapshot to say.
 func (s *Store) searchFresh(ctx context.Context, view access.View, q search.Query) (page search.Page, ok bool, err error) {
 	turn := s.held.now()
 	var f *finder
-	failed := s.read(ctx, "search", q.Kind, false, func(c Conn) error {
+	err = s.read(ctx, "search", q.Kind, false, func(c Conn) error {
 		f = s.finder(ctx, c, nil, view, q)
 		f.turn, f.single = turn, true
 		page, err = f.search()
 		return err
 	})
+	if err != nil {
+		return search.Page{}, false, nil
+	}
 	if err := s.fresh(ctx, "search", q.Kind); err != nil {
 		return search.Page{}, true, err
 	}
-	return page, s.held.add(turn, f.fresh...), failed
+	return page, s.held.add(turn, f.fresh...), nil
 }
 
 // sortKey is what a record is ordered by under one key; only the part of the
