@@ -33,7 +33,6 @@ func RunShared(t *testing.T, open OpenShared) {
 		{"reads", testSharedReads},
 		{"fresh", testSharedFresh},
 		{"erased", testSharedErased},
-		{"given-up", testSharedGivenUp},
 		{"changed", testSharedChanged},
 		{"no-lost-update", testSharedUpdates},
 		{"one-wins", testSharedRace},

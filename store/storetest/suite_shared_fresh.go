@@ -1,7 +1,6 @@
 package storetest
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"sync"
@@ -114,29 +113,5 @@ func testSharedErased(b *bench, other store.Store) {
 		if p, err := holder.Search(b.Context(), b.root, q); err != nil || len(p.Records) != 0 {
 			b.Errorf("round %d: what was erased is found elsewhere: %d, %v", i, len(p.Records), err)
 		}
-	}
-}
-
-// testSharedGivenUp has callers give up a search at any moment of it: before a
-// connection is lent, in a statement, while the look is shared. It ends with the
-// context's error or the page.
-func testSharedGivenUp(b *bench, _ store.Store) {
-	b.save(Draft{Key: person("a")})
-	var callers sync.WaitGroup
-	for range 32 {
-		callers.Go(func() {
-			for range 40 {
-				ctx, cancel := context.WithCancel(b.Context())
-				go cancel()
-				page, err := b.s.Search(ctx, b.root, search.Query{Kind: Person})
-				if err == nil && len(page.Records) != 1 {
-					b.Errorf("a search that was nearly given up found %d", len(page.Records))
-				}
-			}
-		})
-	}
-	callers.Wait()
-	if page, err := b.s.Search(b.Context(), b.root, search.Query{Kind: Person}); err != nil || len(page.Records) != 1 {
-		b.Errorf("after searches that were given up: %d, %v", len(page.Records), err)
 	}
 }
