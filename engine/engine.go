@@ -44,30 +44,6 @@ const (
 	Retry   = "retry"   // a person asks to try again
 )
 
-// The states of an incident.
-const (
-	Open         = "open"
-	Recovered    = "recovered"    // verified; closed after the quiet time
-	Closed       = "closed"       // it stayed quiet
-	Escalated    = "escalated"    // a person was called
-	Acknowledged = "acknowledged" // a person is at it
-	Resolved     = "resolved"     // a person ended it
-)
-
-// The verbs of an incident beside Note. People say Acknowledge and Resolve.
-const (
-	Recover     = "recover"
-	Reopen      = "reopen" // it happened again within the quiet time
-	Close       = "close"
-	Escalate    = "escalate"
-	Acknowledge = "acknowledge"
-	Resolve     = "resolve"
-)
-
-// Quiet is how long a recovered service must stay up before its incident is
-// closed, and how close two occurrences must be to belong to one incident.
-const Quiet = "10m"
-
 var (
 	tr  = kind.T
 	ops = kind.Grant{Role: RoleOps, Can: []string{"read", "history", Retry, Acknowledge, Resolve}}
@@ -141,83 +117,6 @@ func Service() kind.Kind {
 				Name: Retry, Title: tr("再试一次", "Try again"), From: []string{Failed}, To: Down, Primary: true,
 				Set:      map[string]string{"failures": "0"},
 				Evidence: []kind.Evidence{{Name: "reason", Title: tr("做了什么、为何再试", "What was done, why try again")}},
-			},
-		}},
-	}
-}
-
-// Incident declares the kind of what went wrong with one service, with every
-// occurrence that came within the quiet time of the former.
-func Incident() kind.Kind {
-	instant := func(name, zh, en string) kind.Field {
-		return kind.Field{Name: name, Type: kind.Time, Title: tr(zh, en)}
-	}
-	told := []string{"occurrences", "times"}
-	return kind.Kind{
-		Name: IncidentKind, Plural: "incidents", Title: tr("事件", "Incident"),
-		Help: tr("一项服务出的事：每次故障何时发现、诊断、处置、验证。", "What happened to a service: when each failure was detected, diagnosed, acted on and verified."),
-		Fields: []kind.Field{
-			kind.Line("service", "服务", "Service").Must().Auto(),
-			{Name: "about", Type: kind.Ref, To: []string{ServiceKind}, Title: tr("服务记录", "Service record"), ReadOnly: true},
-			{Name: "times", Type: kind.Int, Title: tr("发生次数", "Occurrences"), ReadOnly: true},
-			{Name: "occurrences", Type: kind.Object, Many: true, Title: tr("经过", "What happened"), ReadOnly: true, Fields: []kind.Field{
-				instant("detectedAt", "发现于", "Detected"),
-				instant("diagnosedAt", "诊断于", "Diagnosed"),
-				{Name: "cause", Type: kind.Code, Title: tr("原因类别", "Cause"), Options: []kind.Option{
-					{Code: "gone", Title: tr("进程不在", "Not running")},
-					{Code: "exited", Title: tr("进程退出", "Exited")},
-					{Code: "hung", Title: tr("进程无应答", "Hung")},
-					{Code: "port-taken", Title: tr("端口被占用", "Port taken")},
-					{Code: "answer", Title: tr("应答错误", "Wrong answer")},
-					{Code: "unreachable", Title: tr("无法检查", "Cannot be reached")},
-				}},
-				{Name: "diagnosis", Type: kind.Markdown, Title: tr("诊断", "Diagnosis")},
-				instant("heldUntil", "暂停处置至", "Held until"),
-				instant("actedAt", "处置于", "Acted"),
-				kind.Line("action", "动作标记", "Action"),
-				{Name: "pid", Type: kind.Int, Title: tr("进程号", "Process")},
-				{Name: "attempts", Type: kind.Int, Title: tr("尝试次数", "Attempts")},
-				instant("verifiedAt", "验证于", "Verified"),
-				{Name: "outcome", Type: kind.Code, Title: tr("结果", "Outcome"), Options: []kind.Option{
-					{Code: "healed", Title: tr("自动恢复", "Healed")},
-					{Code: "by-itself", Title: tr("自行恢复", "Came back by itself")},
-					{Code: "person-called", Title: tr("已呼叫人员", "Person called")},
-					{Code: "by-person", Title: tr("人工恢复", "Brought back by a person")},
-				}},
-			}},
-			kind.Line("by", "处理人", "Handled by").Auto(),
-		},
-		Search: []kind.Param{
-			kind.ByToken("service"),
-			{Name: "about", Type: kind.ReferenceParam, Path: "about", To: []string{ServiceKind}},
-			{Name: "outcome", Type: kind.TokenParam, Path: "occurrences.outcome", Title: tr("结果", "Outcome")},
-			{Name: "detected", Type: kind.DateParam, Path: "occurrences.detectedAt", Title: tr("发现于", "Detected")},
-		},
-		Access: []kind.Grant{ops, mgr},
-		View: kind.View{
-			TitleField: "service", Columns: []string{"service", "state", "times", "by", "createdAt", "updatedAt"},
-			Filters: []string{"service", "_state", "detected", "outcome"}, Menu: "ops", Icon: "Warning", Order: 20,
-		},
-		Lifecycle: &kind.Lifecycle{Start: Open, States: []kind.State{
-			{Name: Open, Title: tr("处理中", "Open"), Tone: "bad"},
-			{
-				Name: Recovered, Title: tr("已恢复", "Recovered"), Tone: "good",
-				Limit: &kind.Limit{After: Quiet, Then: Close, Who: RoleOps, Rule: tr("恢复后平稳 10 分钟即关闭。", "Closed after ten quiet minutes.")},
-			},
-			{Name: Closed, Title: tr("已关闭", "Closed"), Tone: "idle"},
-			{Name: Escalated, Title: tr("已呼叫人员", "Person called"), Tone: "bad"},
-			{Name: Acknowledged, Title: tr("人工处理中", "A person is at it"), Tone: "warn"},
-			{Name: Resolved, Title: tr("人工了结", "Resolved by a person"), Tone: "good"},
-		}, Verbs: []kind.Verb{
-			{Name: Note, Title: tr("记下进展", "Note"), From: []string{"*"}, Input: told, Clock: true},
-			{Name: Recover, Title: tr("验证恢复", "Recover"), From: []string{Open, Escalated, Acknowledged}, To: Recovered, Input: told, Clock: true},
-			{Name: Reopen, Title: tr("再次发生", "Reopen"), From: []string{Recovered, Closed, Resolved}, To: Open, Input: told, Clock: true},
-			{Name: Close, Title: tr("关闭", "Close"), From: []string{Recovered}, To: Closed, Clock: true},
-			{Name: Escalate, Title: tr("呼叫人员", "Escalate"), From: []string{Open}, To: Escalated, Input: told, Clock: true},
-			{Name: Acknowledge, Title: tr("接手", "Acknowledge"), From: []string{Escalated}, To: Acknowledged, Primary: true, Set: map[string]string{"by": "actor.name"}},
-			{
-				Name: Resolve, Title: tr("了结", "Resolve"), From: []string{Escalated, Acknowledged}, To: Resolved, Set: map[string]string{"by": "actor.name"},
-				Evidence: []kind.Evidence{{Name: "result", Title: tr("原因与处理结果", "Cause and what was done"), Required: true}},
 			},
 		}},
 	}

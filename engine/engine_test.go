@@ -65,7 +65,7 @@ func TestPeopleSayFewVerbs(t *testing.T) {
 			}
 		}
 	}
-	for _, want := range []string{"service.retry", "incident.acknowledge", "incident.resolve"} {
+	for _, want := range []string{"service.retry", "incident.acknowledge", "incident.resolve", "incident.approve-remedy", "incident.decline-remedy"} {
 		if !said[want] {
 			t.Errorf("a person cannot say %s", want)
 		}

@@ -114,6 +114,9 @@ func (a *App) treat(ctx context.Context, h *loop.Handle, s *sensor) (time.Durati
 			return min(left, 2*glance), nil // not longer: it may come back by itself meanwhile
 		}
 	}
+	if halted, err := engine.Halted(ctx, h.Kernel(), h.Principal()); err != nil || halted {
+		return time.Second, err // a person stopped all that the system does by itself
+	}
 	until, err := a.heldUntil(ctx, h)
 	if err != nil {
 		return 0, err

@@ -63,7 +63,11 @@ var (
 func (a *App) Register(r *app.Registrar) error {
 	r.Menu(app.Section{Name: "ops", Title: kind.T("运行", "Operations"), Icon: "Monitor", Order: 100})
 	r.Kind(engine.Service())
+	r.Kind(engine.Things()) // what an incident may be about
 	r.Kind(engine.Incident())
+	for _, k := range engine.AutonomyKinds() {
+		r.Kind(k)
+	}
 	r.Loop(loop.Loop{
 		Name: loopName, Title: kind.T("看护服务：检查、诊断、恢复、验证，不行就叫人", "Watch services: check, diagnose, heal, verify, else call a person"),
 		// All states by name: a watch on any state is not listed anew after a restart,

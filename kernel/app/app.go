@@ -47,6 +47,7 @@ type Stopper interface {
 type App struct {
 	Name   string
 	Module Module
+	Needs  []string // applications without which it cannot be: they stand before it
 }
 
 // Section is a part of the menu.
@@ -133,7 +134,15 @@ func Build(apps []App) (*House, error) {
 		{Name: "system", Title: kind.T("系统", "System"), Icon: "Setting", Order: 900},
 		{Name: "ops", Title: kind.T("运行", "Operations"), Icon: "Monitor", Order: 100},
 	}
+	there := map[string]bool{}
 	for _, a := range apps {
+		for _, n := range a.Needs {
+			if !there[n] {
+				return nil, errs.E(errs.Invalid, "register", a.Name, "应用 "+a.Name+" 需要应用 "+n+"；请一并打开，或一并关闭。",
+					"The application "+a.Name+" needs "+n+": switch both on, or both off.")
+			}
+		}
+		there[a.Name] = true
 		r := &Registrar{app: a.Name, house: h}
 		if err := a.Module.Register(r); err != nil {
 			return nil, errs.Wrap("register", a.Name, err)
