@@ -8,8 +8,8 @@ import (
 
 	"zhiwei/engine"
 	"zhiwei/engine/automation"
-	"zhiwei/kernel"
 	"zhiwei/kernel/errs"
+	"zhiwei/kernel/kind"
 	"zhiwei/kernel/loop"
 	"zhiwei/kernel/record"
 	"zhiwei/kernel/search"
@@ -263,24 +263,7 @@ func (a *App) callOff(ctx context.Context, h *loop.Handle, key record.Key) error
 	if err != nil || now.inc == nil || now.rec.State != engine.Up {
 		return err
 	}
-	page, err := h.Kernel().Search(ctx, h.Principal(), search.Query{Kind: kernel.TaskKind, Limit: 100, Where: []search.Clause{
-		{Param: "about", Any: []search.Value{{Ref: now.inc.Key}}},
-		{Param: search.ParamState, Any: []search.Value{{AnySystem: true, Code: "open"}, {AnySystem: true, Code: "claimed"}}},
-	}})
-	if err != nil {
-		return err
-	}
-	keep := loop.DerivedID("task", loopName, "flapping", now.inc.Key.String())
-	for _, t := range page.Records {
-		if t.ID == keep {
-			continue
-		}
-		err := h.Say(ctx, t, "settle", map[string]any{"result": "服务已恢复正常。 The service is up again."})
-		if err != nil && !errs.Is(err, errs.Conflict) {
-			return err
-		}
-	}
-	return nil
+	return h.CallOff(ctx, now.inc.Key, kind.T("服务已恢复正常。", "The service is up again."), "flapping", now.inc.Key.String())
 }
 
 // heldUntil is when remedies may go on: the past where the breaker is not open.

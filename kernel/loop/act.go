@@ -12,6 +12,7 @@ import (
 	"zhiwei/kernel/clock"
 	"zhiwei/kernel/errs"
 	"zhiwei/kernel/identity"
+	"zhiwei/kernel/kind"
 	"zhiwei/kernel/record"
 	"zhiwei/kernel/search"
 )
@@ -87,6 +88,29 @@ type Task struct {
 func (h *Handle) Call(ctx context.Context, t Task, because ...string) error {
 	id := DerivedID("task", append([]string{h.loop.Name}, because...)...)
 	return h.Ensure(ctx, record.Key{Kind: kernel.TaskKind, ID: id}, t)
+}
+
+// CallOff settles the open tasks about a record, those of this loop that were
+// asked for because of keep left out: nobody needs to see to them any more.
+func (h *Handle) CallOff(ctx context.Context, about record.Key, result kind.Text, keep ...string) error {
+	page, err := h.Kernel().Search(ctx, h.Principal(), search.Query{Kind: kernel.TaskKind, Limit: 100, Where: []search.Clause{
+		{Param: "about", Any: []search.Value{{Ref: about}}},
+		{Param: search.ParamState, Any: []search.Value{{AnySystem: true, Code: "open"}, {AnySystem: true, Code: "claimed"}}},
+	}})
+	if err != nil {
+		return err
+	}
+	kept := DerivedID("task", append([]string{h.loop.Name}, keep...)...)
+	for _, t := range page.Records {
+		if len(keep) > 0 && t.ID == kept {
+			continue
+		}
+		err := h.Say(ctx, t, "settle", map[string]any{"result": result.ZH + " " + result.EN})
+		if err != nil && !errs.Is(err, errs.Conflict) {
+			return err
+		}
+	}
+	return nil
 }
 
 // call tells a person that a key keeps failing.
