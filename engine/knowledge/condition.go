@@ -8,6 +8,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"zhiwei/engine"
 	"zhiwei/kernel/errs"
 )
 
@@ -18,7 +19,7 @@ import (
 //	predict_linear(metric[6h], 86400)
 //	anomaly(metric)                     what the detectors say, −1 to 1: negative is unusually low
 //	time()                              seconds since 1970, when the term beside it was observed
-//	avg(term)  sum  min  max  count     over all series of the thing
+//	avg(term)  sum  min  max  count     over all series of the thing; also avg by (thing) (term)
 //	+ - * /   < <= > >= == !=   and or  ( )
 //
 // As in PromQL, two terms meet where their labels agree; labels that only one of
@@ -147,15 +148,36 @@ func ParseCondition(source string) (*Condition, error) {
 // String gives the condition as it was written.
 func (c *Condition) String() string { return c.source }
 
-// Query is the condition as PromQL for one thing; empty where a detector has to
-// be asked.
+// Query is the condition as PromQL for one thing, or for all things at once
+// where thing is empty. Its result holds a series, labelled by thing, where the
+// condition does. Alternatives that ask a detector are left out, as PromQL cannot
+// ask one; empty where nothing else is left.
 func (c *Condition) Query(thing string) string {
-	for _, t := range c.terms {
-		if t.fn == anomalyFunction {
-			return ""
-		}
+	if n := c.root.told(); n != nil {
+		return n.query(thing)
 	}
-	return c.root.query(thing)
+	return ""
+}
+
+// told is a condition without the alternatives that ask a detector; nil where
+// none is left.
+func (n *node) told() *node {
+	if n.term != nil && n.term.fn == anomalyFunction {
+		return nil
+	}
+	if n.a == nil {
+		return n
+	}
+	a, b := n.a.told(), n.b.told()
+	switch {
+	case a != nil && b != nil:
+		return &node{op: n.op, a: a, b: b}
+	case n.op == "or" && a != nil:
+		return a
+	case n.op == "or":
+		return b
+	}
+	return nil
 }
 
 func (n *node) query(thing string) string {
@@ -168,7 +190,7 @@ func (n *node) query(thing string) string {
 		return "time()"
 	}
 	if n.term != nil {
-		return n.op + "(" + n.term.query(thing) + ")"
+		return n.op + " by (" + engine.ThingLabel + ") (" + n.term.query(thing) + ")"
 	}
 	side := func(x *node) string {
 		if x.a != nil {
@@ -266,8 +288,10 @@ func (p *parser) primary() (*node, error) {
 		return &node{op: "num", num: v}, err
 	case slices.Contains(aggregations, s):
 		p.next()
-		if err := p.take("("); err != nil {
-			return nil, err
+		for _, want := range p.grouping() {
+			if err := p.take(want); err != nil {
+				return nil, err
+			}
 		}
 		t, err := p.term()
 		if err != nil {
@@ -283,6 +307,14 @@ func (p *parser) primary() (*node, error) {
 	}
 	t, err := p.term()
 	return &node{op: "term", term: t}, err
+}
+
+// grouping is what stands between an aggregation and its term.
+func (p *parser) grouping() []string {
+	if p.peek() == "by" {
+		return []string{"by", "(", engine.ThingLabel, ")", "("}
+	}
+	return []string{"("}
 }
 
 var (

@@ -73,6 +73,9 @@ type Sign struct {
 	// Otherwise is the probability that it is seen without any fault known here:
 	// P(sign | no cause). The smaller, the more it proves.
 	Otherwise float64 `yaml:"otherwise"`
+	// Severity of seeing it: critical, major, minor (the default), warning, or none
+	// for what is ordinary and only tells causes apart (a process that runs).
+	Severity string `yaml:"severity,omitempty"`
 	// Cost of looking: see engine.Check. 0: 1 for metrics and states, 3 for logs and
 	// events.
 	Cost float64 `yaml:"cost,omitempty"`
@@ -380,6 +383,9 @@ func makeSign(s Sign, set func(string, []engine.Class) map[engine.Class]bool, sa
 	}
 	if s.Otherwise <= 0 || s.Otherwise > 0.5 {
 		say("sign %s: otherwise must be above 0 and at most 0.5", s.ID)
+	}
+	if _, known := severities[s.Severity]; !known {
+		say("sign %s: severity is critical, major, minor, warning or none, not %q", s.ID, s.Severity)
 	}
 	if s.Metric == "" && len(s.Log) == 0 && len(s.Event) == 0 && len(s.State) == 0 && s.Near == nil {
 		say("sign %s can be seen nowhere", s.ID)

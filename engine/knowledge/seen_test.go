@@ -1,0 +1,173 @@
+package knowledge_test
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"zhiwei/engine"
+	"zhiwei/engine/knowledge"
+	"zhiwei/kernel/series"
+	"zhiwei/series/local"
+)
+
+// What calls for attention is told apart from what is ordinary, with severity
+// and since when; what was looked for and is not there is told too.
+func TestSignsThatAreSeen(t *testing.T) {
+	b, topo := base(t), engine.NewTopology(hospital())
+	given := told(
+		t, "web/ probe_success=0", "web/ state:process=running", "vm2/ node_filesystem_avail_bytes{mountpoint=/var}=1e8",
+		"vm2/ node_filesystem_size_bytes{mountpoint=/var}=1e10", "db/ database_sessions_blocked=0", "ups1/ anomaly(ups_load_ratio)=0.9",
+		"vm1/ anomaly(probe_icmp_rtt_seconds)=0.95",
+	)
+	given[2].Since, given[3].Since = now.Add(-time.Minute), now.Add(-time.Hour)
+	var got []string
+	for _, s := range b.Seen(topo, given) {
+		got = append(got, fmt.Sprintf("%s %s %s %v", s.Thing, s.Sign, s.Severity, s.Symptoms))
+		if s.Title.ZH == "" || s.Title.EN == "" {
+			t.Errorf("%s has no title", s.Sign)
+		}
+		if s.Sign == "space-low" && !s.Since.Equal(given[3].Since) {
+			t.Errorf("since %v", s.Since)
+		}
+	}
+	if want := []string{"web not-answering critical [0]", "vm2 space-low major [2 3]"}; !slices.Equal(got, want) {
+		t.Errorf("seen: %q", got)
+	}
+	if !slices.ContainsFunc(b.Missing(topo, given), func(s knowledge.Seen) bool { return s.Thing == "db" && s.Sign == "sessions-blocked" }) {
+		t.Error("no session is blocked, and it is not told")
+	}
+}
+
+var ranged = regexp.MustCompile(`^([a-z_]+)\(([a-zA-Z_:][a-zA-Z0-9_:]*)\[([0-9]+)([smhd])\]`)
+
+// written are samples from which PromQL reads a symptom's value.
+func written(y engine.Symptom, thing string) []series.Sample {
+	labels := map[string]string{"thing": thing, "instance": thing, "job": "test"}
+	for k, v := range y.Labels {
+		labels[k] = v
+	}
+	m := ranged.FindStringSubmatch(y.Name)
+	if m == nil {
+		return []series.Sample{{Name: y.Name, Labels: labels, At: now, Value: y.Value}}
+	}
+	n, _ := strconv.Atoi(m[3])
+	span := time.Duration(n) * map[string]time.Duration{"s": time.Second, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour}[m[4]]
+	const points = 20
+	step := span / points
+	var out []series.Sample
+	for i := range points {
+		at := now.Add(-time.Duration(i) * step)
+		before := now.Sub(at).Seconds()
+		v := y.Value
+		switch m[1] {
+		case "rate", "irate", "deriv":
+			v = 1e7 - before*y.Value
+		case "increase", "delta":
+			v = 1e7 - before*y.Value/span.Seconds()
+		case "changes":
+			v = 22 + float64(min(i, int(y.Value)))
+		}
+		out = append(out, series.Sample{Name: m[2], Labels: labels, At: at, Value: v})
+	}
+	return out
+}
+
+// Asked of the series of all things at once, each sign's query names just the
+// things on which the sign is seen.
+func TestQueriesOverAllThings(t *testing.T) {
+	store, err := local.Open(t.TempDir(), local.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	b, topo := base(t), engine.NewTopology(hospital())
+	want := map[string]bool{}
+	things := map[string]engine.Thing{}
+	var samples []series.Sample
+	for n, s := range scenes(t) {
+		var metrics []engine.Symptom
+		once := map[string]bool{}
+		for _, y := range s.symptoms {
+			name := y.Name
+			if m := ranged.FindStringSubmatch(name); m != nil {
+				name = m[2]
+			}
+			key := fmt.Sprint(y.Thing, name, y.Labels)
+			if y.Source != engine.FromMetric || strings.HasPrefix(y.Name, "anomaly(") || once[key] {
+				continue
+			}
+			once[key] = true
+			metrics = append(metrics, y)
+			id := fmt.Sprintf("%d-%s", n, y.Thing)
+			things[id], _ = topo.Thing(y.Thing)
+			samples = append(samples, written(y, id)...)
+		}
+		for _, x := range b.Seen(topo, metrics) {
+			want[fmt.Sprintf("%s on %d-%s", x.Sign, n, x.Thing)] = true
+		}
+	}
+	if dropped, err := store.Append(context.Background(), samples); err != nil || dropped > 0 {
+		t.Fatal(dropped, err)
+	}
+	// The terms of one thing, asked and handed over, show what was shown.
+	n := slices.IndexFunc(scenes(t), func(s scene) bool { return s.mode == "space-full" })
+	full := fmt.Sprintf("%d-%s", n, scenes(t)[n].thing)
+	var back []engine.Symptom
+	for _, a := range b.Asks(engine.NewTopology([]engine.Thing{{ID: full, Class: engine.ClassVM}}), full) {
+		r, err := store.Query(context.Background(), a.Query, now)
+		if err != nil {
+			t.Fatalf("%s: %v", a.Query, err)
+		}
+		for _, x := range r.Series {
+			back = append(back, engine.Symptom{Thing: x.Labels["thing"], Source: engine.FromMetric, Name: a.Name, Labels: x.Labels, Value: x.Points[0].Value, At: now})
+		}
+	}
+	if !slices.ContainsFunc(b.Seen(nil, back), func(s knowledge.Seen) bool { return s.Thing == full && s.Sign == "space-low" }) {
+		t.Errorf("asked again it is not seen: %+v", back)
+	}
+	asked, shown := 0, map[string]bool{}
+	for _, s := range b.Signs() {
+		if s.Query == "" || s.Severity == "" {
+			continue
+		}
+		asked++
+		r, err := store.Query(context.Background(), s.Query, now)
+		if err != nil {
+			t.Errorf("%s: %s: %v", s.ID, s.Query, err)
+			continue
+		}
+		for _, x := range r.Series {
+			id := x.Labels["thing"]
+			if id == "" {
+				t.Errorf("%s: %s does not say whose it is: %v", s.ID, s.Query, x.Labels)
+			}
+			if c := things[id].Class; len(s.Class) == 0 || c == engine.ClassDevice || slices.Contains(s.Class, c) {
+				shown[fmt.Sprintf("%s on %s", s.ID, id)] = true
+			}
+		}
+	}
+	t.Logf("%d queries, %d signs on things", asked, len(want))
+	for k := range want {
+		if !shown[k] {
+			t.Errorf("not found by its query: %s", k)
+		}
+	}
+	for k := range shown {
+		if !want[k] {
+			t.Errorf("found by its query and not seen: %s", k)
+		}
+	}
+	if len(want) < 80 {
+		t.Errorf("only %d signs were shown", len(want))
+	}
+}
