@@ -548,12 +548,12 @@ func (j *judgement) value(t *term) (float64, bool) {
 	return 0, false
 }
 
-// agree tells whether labels that both series have are the same, but those that
-// a matcher fixed.
+// agree tells whether labels that both series have are the same, but their names
+// and those that a matcher fixed.
 func (j *judgement) agree(t *term, labels map[string]string) bool {
 	for k, v := range labels {
 		w, both := j.led.labels[k]
-		if both && v != w && !fixed(t, k) && !fixed(j.lead, k) {
+		if both && v != w && k != "__name__" && !fixed(t, k) && !fixed(j.lead, k) {
 			return false
 		}
 	}
