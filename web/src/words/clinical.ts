@@ -1,4 +1,4 @@
-import { say } from '.'
+import { fill, say } from '.'
 
 /** What the pages of clinical records say, [Chinese, English]; they come with the pages, not with the first view. */
 export const table = {
@@ -298,9 +298,7 @@ export type Word = keyof typeof table
 /** A sentence of the clinical pages; {name} is replaced by params.name. */
 export function c(key: Word, params?: Record<string, string | number>): string {
   const [zh, en] = table[key]
-  const sentence = say({ zh, en })
-  if (!params) return sentence
-  return sentence.replace(/\{(\w+)\}/g, (whole, name: string) => String(params[name] ?? whole))
+  return fill(say({ zh, en }), params)
 }
 
 /** Modifiers in words, with the modifier itself. */

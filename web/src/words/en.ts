@@ -36,6 +36,11 @@ export const en: Record<Key, string> = {
   'shell.site': 'Site',
   'shell.signOut': 'Sign out',
 
+  'theme.title': 'Appearance',
+  'theme.auto': 'As system',
+  'theme.light': 'Light',
+  'theme.dark': 'Dark',
+
   'line.live': 'Live',
   'line.connecting': 'Connecting',
   'line.broken': 'Connection lost, reconnecting',

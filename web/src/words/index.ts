@@ -28,7 +28,11 @@ export function locale(): string {
 
 /** A sentence of the shell; {name} is replaced by params.name. */
 export function t(key: Key, params?: Record<string, string | number>): string {
-  const sentence = (lang.value === 'zh' ? zh : en)[key]
+  return fill((lang.value === 'zh' ? zh : en)[key], params)
+}
+
+/** Fills the places of a sentence: {name} by params.name. */
+export function fill(sentence: string, params?: Record<string, string | number>): string {
   if (!params) return sentence
   return sentence.replace(/\{(\w+)\}/g, (whole, name: string) => String(params[name] ?? whole))
 }

@@ -34,6 +34,11 @@ export const zh = {
   'shell.site': '站点',
   'shell.signOut': '退出登录',
 
+  'theme.title': '外观',
+  'theme.auto': '跟随系统',
+  'theme.light': '浅色',
+  'theme.dark': '深色',
+
   'line.live': '实时',
   'line.connecting': '连接中',
   'line.broken': '已断线，正在重连',
