@@ -41,6 +41,10 @@ const (
 	DefaultPurpose = "TREAT"
 )
 
+// SeriesScope is what scopes call measurements over time, which are no kind:
+// "system/series.c" lets a program push them and do nothing else.
+const SeriesScope = "series"
+
 // purposes are the codes a token may carry: the value set PurposeOfUse of HL7
 // v3 ActReason (http://terminology.hl7.org/ValueSet/v3-PurposeOfUse).
 var purposes = strings.Fields(`CAREMGT CLINTRCH COC COVERAGE DISASTER DONAT ETREAT FAMRQT FRAUD GOV HACCRED HCOMPL HDECD HDIRECT HDM
@@ -102,7 +106,7 @@ func (s *People) checkToken(req *TokenRequest) error {
 		if m == nil || m[2] == "" {
 			return bad("scopes", "范围 "+scope+" 的格式不对，例如 system/Patient.rs 或 system/*.cruds。", "The scope "+scope+" has the wrong form; write system/Patient.rs or system/*.cruds.")
 		}
-		if m[1] != "*" && s.kernel.Registry().Find(m[1]) == nil {
+		if m[1] != "*" && m[1] != SeriesScope && s.kernel.Registry().Find(m[1]) == nil {
 			return bad("scopes", "范围 "+scope+" 指的记录类别不存在。", "The scope "+scope+" names a kind that does not exist.")
 		}
 		req.Scopes[i] = scope

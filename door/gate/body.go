@@ -14,8 +14,9 @@ import (
 // bound gives the body as its handler may read it: inflated where it came as
 // gzip, and failing with TooLarge beyond max bytes, counted before and after
 // inflation so that neither a long body nor a small bomb costs more.
-// Invalid where it is in a coding we do not know.
-func bound(r *http.Request, max int64) (io.ReadCloser, error) {
+// What came in own, a coding of the route, is not inflated here. Invalid where it
+// is in a coding we do not know.
+func bound(r *http.Request, max int64, own string) (io.ReadCloser, error) {
 	if max == 0 {
 		max = MaxBody
 	}
@@ -32,6 +33,8 @@ func bound(r *http.Request, max int64) (io.ReadCloser, error) {
 		return outer, nil
 	case "gzip":
 		return &bounded{r: &inflate{src: outer}, c: body, left: max, max: max}, nil
+	case own:
+		return outer, nil
 	default:
 		return nil, errs.E(errs.Invalid, "http", "Content-Encoding", "请求正文只能用 gzip 压缩或不压缩。", "A request body may be compressed with gzip, or not at all.").At("Content-Encoding")
 	}

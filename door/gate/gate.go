@@ -208,7 +208,7 @@ func (g *Gate) serve(rt Route, w http.ResponseWriter, r *http.Request) {
 		aw.refuse(err)
 		return
 	}
-	bounded, err := bound(r, rt.Body)
+	bounded, err := bound(r, rt.Body, rt.Coding)
 	if err != nil {
 		aw.refuse(err)
 		return

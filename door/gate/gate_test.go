@@ -51,7 +51,8 @@ func (l *ledger) all() []audit.Entry {
 	return append([]audit.Entry(nil), l.entries...)
 }
 
-// desk knows two secrets: anna's session and a token of the role "ops".
+// desk knows anna's session, a token of the role "ops" and one that may push
+// series.
 type desk struct{}
 
 func (desk) Session(_ context.Context, secret string) (*identity.Principal, error) {
@@ -62,6 +63,9 @@ func (desk) Session(_ context.Context, secret string) (*identity.Principal, erro
 }
 
 func (desk) Token(_ context.Context, secret string) (*identity.Principal, error) {
+	if secret == "zw_push" {
+		return &identity.Principal{Type: identity.Service, ID: "token/push", Roles: []string{"integration"}, Scopes: []string{"system/series.c"}}, nil
+	}
 	if secret != "zw_ops" {
 		return nil, errs.E(errs.Unauthenticated, "sign-in", "", "令牌无效。", "The token is unknown.")
 	}
@@ -119,6 +123,7 @@ var (
 	anna   = header{"Cookie": gate.SessionCookie + "=anna-secret"}
 	acting = header{"Cookie": gate.SessionCookie + "=anna-secret", gate.CSRFHeader: "1"}
 	ops    = header{"Authorization": "Bearer zw_ops"}
+	push   = header{"Authorization": "Bearer zw_push"}
 )
 
 func TestRegistration(t *testing.T) {
@@ -146,6 +151,8 @@ func TestPermissions(t *testing.T) {
 		gate.Route{Method: "POST", Pattern: "/books", Permission: gate.Can("book", "create"), Handle: say("made")},
 		gate.Route{Method: "GET", Pattern: "/all/{type}", Permission: gate.CanNamed("type", "read"), Handle: say("all")},
 		gate.Route{Method: "GET", Pattern: "/metrics", Permission: gate.Loopback, Handle: say("metrics")},
+		gate.Route{Method: "POST", Pattern: "/series", Permission: gate.Scoped("series", "create"), Handle: say("pushed")},
+		gate.Route{Method: "GET", Pattern: "/series", Permission: gate.Scoped("series", "read"), Handle: say("series")},
 	)
 	for _, c := range []struct {
 		method, path string
@@ -174,6 +181,12 @@ func TestPermissions(t *testing.T) {
 		{"GET", "/in", header{"Authorization": "Basic YTpi"}, 401},
 		{"GET", "/in", header{"Cookie": gate.SessionCookie + "=old"}, 401},
 		{"GET", "/open", header{"Cookie": gate.SessionCookie + "=old"}, 200},
+		{"POST", "/series", push, 200},
+		{"GET", "/series", push, 403},
+		{"GET", "/books", push, 403},
+		{"POST", "/series", ops, 403}, // a token does what its scopes say, whatever its role
+		{"POST", "/series", acting, 403},
+		{"POST", "/series", nil, 401},
 		{"GET", "/nowhere", anna, 404},
 		{"DELETE", "/books", anna, 405},
 		{"POST", "/open", anna, 405},
@@ -506,4 +519,36 @@ func TestLimiter(t *testing.T) {
 	}
 	clk.Move(time.Hour)
 	take(true)
+}
+
+// A route may open a coding of its own, still within its bound, and count for
+// itself what it turns away; who may not ask at all is audited all the same.
+func TestOwnCodingAndCounts(t *testing.T) {
+	g := open(t, gate.Route{
+		Method: "POST", Pattern: "/push", Permission: gate.Scoped("series", "create"), Quiet: true, Counted: true, Body: 8, Coding: "snappy",
+		Handle: func(w http.ResponseWriter, r *http.Request, _ *identity.Principal) error {
+			b, err := io.ReadAll(r.Body)
+			if err != nil {
+				return err
+			}
+			http.Error(w, string(b), http.StatusBadRequest)
+			return nil
+		},
+	})
+	snappy := header{"Authorization": "Bearer zw_push", "Content-Encoding": "snappy"}
+	if w := g.ask("POST", "/push", strings.NewReader("squeezed"), snappy); w.Code != 400 || w.Body.String() != "squeezed\n" {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if n := len(g.ledger.all()); n != 0 {
+		t.Errorf("%d audit entries of what the route counts", n)
+	}
+	if w := g.ask("POST", "/push", strings.NewReader("squeezed!"), snappy); w.Code != 413 {
+		t.Errorf("above the bound: %d %s", w.Code, w.Body)
+	}
+	if w := g.ask("POST", "/push", strings.NewReader("squeezed"), anna); w.Code != 403 {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if n := len(g.ledger.all()); n != 2 {
+		t.Errorf("%d audit entries, want those of the two refusals", n)
+	}
 }

@@ -36,9 +36,16 @@ type Route struct {
 	// nothing about anybody: definitions, one's own session, the machine's own
 	// measurements.
 	Quiet bool
+	// Counted routes count for themselves what they turn away of a request that they
+	// otherwise take, and answer it with a status of their own: of that no audit
+	// entry is made. For what machines send every second.
+	Counted bool
 	// Body bounds the request's body in bytes, before and after inflation.
 	// 0: MaxBody.
 	Body int64
+	// Coding is a content coding that the handler opens itself beside those of the
+	// gate, such as "snappy"; then Body bounds it as it came. Empty: none.
+	Coding string
 	// Within bounds the time a handler may take. 0: two minutes. Negative: none, for
 	// streams that last as long as somebody listens.
 	Within time.Duration
@@ -111,6 +118,20 @@ func CanNamed(wildcard, can string) Permission {
 			return signedIn(rules, p, r)
 		}
 		return mayEver(rules, p, r, name, can)
+	}}
+}
+
+// Scoped permits service tokens whose scopes cover can on a resource that is no
+// kind ("system/series.c"), and people who operate the system.
+func Scoped(resource, can string) Permission {
+	return Permission{"scoped:" + resource + "." + can, func(_ *access.Rules, p *identity.Principal, r *http.Request) error {
+		if err := signedIn(nil, p, r); err != nil {
+			return err
+		}
+		if p.Trusted() || access.ScopeAllows(p.Scopes, resource, can) && (p.Type == identity.Service || p.Has(OpsRole)) {
+			return nil
+		}
+		return forbidden(r)
 	}}
 }
 

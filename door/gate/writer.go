@@ -126,7 +126,7 @@ func (w *writer) keep(status int) error {
 	r := w.request
 	req := identity.RequestOf(r.Context())
 	bad := w.refusal != nil || status >= 400
-	if !w.trail.Due() {
+	if !w.trail.Due() || w.route.Counted && w.refusal == nil {
 		return nil
 	}
 	if !bad && !w.trail.Named() && (w.route.Quiet || w.route.Permission.name == Open.name || w.route.Permission.name == Loopback.name) {

@@ -16,11 +16,17 @@ type Sample struct {
 	Value  float64
 }
 
+// Appender takes samples in: a Store, or what passes them on.
+type Appender interface {
+	// Append adds samples. It returns how many were dropped (out of bounds, too
+	// old, too many series); who drops them counts them too. It keeps neither the
+	// slice nor the labels.
+	Append(ctx context.Context, samples []Sample) (dropped int, err error)
+}
+
 // Store keeps samples. Adapters pass series/seriestest.
 type Store interface {
-	// Append adds samples. It returns how many were dropped (out of bounds, too
-	// old, too many series); dropped samples are also counted in Stats.
-	Append(ctx context.Context, samples []Sample) (dropped int, err error)
+	Appender // dropped samples are also counted in Stats
 	// Query evaluates a PromQL expression at an instant. Invalid where it does not
 	// parse; TooLarge above the store's limits.
 	Query(ctx context.Context, expr string, at time.Time) (Result, error)
