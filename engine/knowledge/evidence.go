@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"regexp"
 	"slices"
+	"sync"
 
 	"zhiwei/engine"
 )
@@ -23,13 +24,12 @@ type scene struct {
 	given  []engine.Symptom
 	things []string
 	no     map[string]int
-	class  []engine.Class
+	class  []classes     // by thing
 	looked []bool        // by thing: it was mentioned by a symptom
 	facts  []fact        // what is known of signs, by thing and sign
 	at     map[place]int // index in facts; -1: was looked at and nothing is known
 	own    [][]int       // facts by thing
 	walks  map[walk][]reached
-	lines  map[string][]bool // by text of a log: the signs whose patterns match
 }
 
 type walk struct {
@@ -42,7 +42,7 @@ type place struct{ thing, sign int }
 
 // look reads the signs off the symptoms.
 func (b *Base) look(topo *engine.Topology, given []engine.Symptom) *scene {
-	s := &scene{base: b, topo: topo, given: given, no: map[string]int{}, at: map[place]int{}, walks: map[walk][]reached{}, lines: map[string][]bool{}}
+	s := &scene{base: b, topo: topo, given: given, no: map[string]int{}, at: map[place]int{}, walks: map[walk][]reached{}}
 	by := map[int][]int{}
 	for i := range given {
 		t := s.thing(given[i].Thing)
@@ -72,21 +72,35 @@ func (s *scene) thing(id string) int {
 	n := len(s.things)
 	s.no[id] = n
 	s.things = append(s.things, id)
-	var class engine.Class
-	if t, ok := s.topo.Thing(id); ok {
-		class = t.Class
-	}
-	s.class = append(s.class, class)
+	t, _ := s.topo.Thing(id)
+	s.class = append(s.class, class(t.Class))
 	s.looked = append(s.looked, false)
 	s.own = append(s.own, nil)
 	return n
 }
 
-// suits tells whether things of a class can show a sign or have a mode. A thing
-// that the ledger does not know, or that nobody recognised yet, can be anything.
-func suits(classes map[engine.Class]bool, c engine.Class) bool {
-	return len(classes) == 0 || c == "" || c == engine.ClassDevice || classes[c]
+// classes is a set of classes of things; the empty one holds all.
+type classes uint64
+
+// class is the set of one class. A thing that the ledger does not know, or that
+// nobody recognised yet, can be anything.
+func class(c engine.Class) classes {
+	if one, known := classBits[c]; known && c != engine.ClassDevice {
+		return one
+	}
+	return ^classes(0)
 }
+
+var classBits = func() map[engine.Class]classes {
+	out := map[engine.Class]classes{}
+	for i, c := range engine.Classes() {
+		out[engine.Class(c.Code)] = 1 << i
+	}
+	return out
+}()
+
+// suits tells whether things of a class can show a sign or have a mode.
+func suits(set, of classes) bool { return set == 0 || set&of != 0 }
 
 func (s *scene) add(t, sign int, state truth, from []int) {
 	p := place{t, sign}
@@ -139,7 +153,7 @@ func (s *scene) read(t int, mine []int) {
 			f.add(sg.cond.judge(samples))
 		}
 		for _, i := range logs {
-			if len(sg.logs) > 0 && s.matching(s.given[i].Text)[no] {
+			if len(sg.logs) > 0 && s.base.matching(s.given[i].Text)[no] {
 				f.is(i, !s.given[i].Absent)
 			}
 		}
@@ -165,17 +179,34 @@ func (s *scene) read(t int, mine []int) {
 	}
 }
 
-// matching tells by sign whether a line shows it. Many things say the same at
-// once, so that each text is looked at once.
-func (s *scene) matching(text string) []bool {
-	if out, done := s.lines[text]; done {
+// lines remembers which signs a line of a log shows: many things say the same at
+// once, and go on saying it.
+type lines struct {
+	sync.Mutex
+	known map[string][]bool
+}
+
+// mostLines are remembered; then it begins anew.
+const mostLines = 4096
+
+// matching tells by sign whether a line shows it.
+func (b *Base) matching(text string) []bool {
+	b.lines.Lock()
+	out, done := b.lines.known[text]
+	b.lines.Unlock()
+	if done {
 		return out
 	}
-	out := make([]bool, len(s.base.signs))
-	for no := range s.base.signs {
-		out[no] = slices.ContainsFunc(s.base.signs[no].logs, func(re *regexp.Regexp) bool { return re.MatchString(text) })
+	out = make([]bool, len(b.signs))
+	for no := range b.signs {
+		out[no] = slices.ContainsFunc(b.signs[no].logs, func(re *regexp.Regexp) bool { return re.MatchString(text) })
 	}
-	s.lines[text] = out
+	b.lines.Lock()
+	defer b.lines.Unlock()
+	if b.lines.known == nil || len(b.lines.known) >= mostLines {
+		b.lines.known = map[string][]bool{}
+	}
+	b.lines.known[text] = out
 	return out
 }
 
@@ -208,7 +239,7 @@ func (f *finding) add(state truth, from []int) {
 // readNear judges a condition on the neighbours of a thing.
 func (s *scene) readNear(t, no int) {
 	sg := &s.base.signs[no]
-	if !suits(sg.classes, s.class[t]) || s.class[t] == "" {
+	if !suits(sg.classes, s.class[t]) {
 		return
 	}
 	var known, shown int

@@ -451,8 +451,11 @@ func (r *reasoning) best(held []int) int {
 			continue
 		}
 		c := &r.cands[i]
+		if !c.telling {
+			continue
+		}
 		r.score(c)
-		if c.telling && c.gain > enough && c.gain > c.none && r.adds(c) && (best < 0 || r.before(i, best) < 0) {
+		if c.gain > enough && c.gain > c.none && r.adds(c) && (best < 0 || r.before(i, best) < 0) {
 			best = i
 		}
 	}

@@ -41,6 +41,7 @@ type Base struct {
 	ways    *outward
 	written []mode // the modes as the pack has them, before cases were counted
 	learnt  learnt
+	lines   *lines
 }
 
 // Version names the knowledge: the version of the pack, "+" and the number of

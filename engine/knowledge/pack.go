@@ -265,7 +265,7 @@ func (p Pack) With(other Pack) Pack {
 // sign, mode are what was read, made ready to reason with.
 type sign struct {
 	Sign
-	classes    map[engine.Class]bool
+	classes    classes
 	cond       *Condition
 	logs       []*regexp.Regexp
 	properties []string
@@ -279,7 +279,7 @@ type chance struct {
 
 type mode struct {
 	Mode
-	classes map[engine.Class]bool
+	classes classes
 	signs   []chance
 	spreads []spread
 	causes  [][]chance // overrides of signs, by cause
@@ -290,7 +290,7 @@ type mode struct {
 type spread struct {
 	up      bool
 	over    uint8 // bits of linkBit
-	classes map[engine.Class]bool
+	classes classes
 	depth   int
 	signs   []chance
 }
@@ -305,20 +305,15 @@ var idForm = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
 // New makes a base of a pack. Invalid where something in the pack does not hold
 // together: all that is wrong is named at once.
 func New(p Pack) (*Base, error) {
-	b := &Base{version: p.Version, signNo: map[string]int{}, modeNo: map[string]int{}}
+	b := &Base{version: p.Version, signNo: map[string]int{}, modeNo: map[string]int{}, lines: &lines{}}
 	var wrong []string
 	say := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
-	classes := map[engine.Class]bool{}
-	for _, c := range engine.Classes() {
-		classes[engine.Class(c.Code)] = true
-	}
-	set := func(where string, list []engine.Class) map[engine.Class]bool {
-		out := map[engine.Class]bool{}
+	set := func(where string, list []engine.Class) (out classes) {
 		for _, c := range list {
-			if !classes[c] {
+			if classBits[c] == 0 {
 				say("%s: class %q is none of the ledger's", where, c)
 			}
-			out[c] = true
+			out |= classBits[c]
 		}
 		return out
 	}
@@ -376,7 +371,7 @@ func New(p Pack) (*Base, error) {
 
 type complain = func(format string, args ...any)
 
-func makeSign(s Sign, set func(string, []engine.Class) map[engine.Class]bool, say complain) sign {
+func makeSign(s Sign, set func(string, []engine.Class) classes, say complain) sign {
 	out := sign{Sign: s, classes: set("sign "+s.ID, s.Class)}
 	if s.Title.IsZero() {
 		say("sign %s has no title", s.ID)
@@ -415,7 +410,7 @@ func makeSign(s Sign, set func(string, []engine.Class) map[engine.Class]bool, sa
 	return out
 }
 
-func (b *Base) makeMode(m Mode, set func(string, []engine.Class) map[engine.Class]bool, say complain) mode {
+func (b *Base) makeMode(m Mode, set func(string, []engine.Class) classes, say complain) mode {
 	where := "mode " + m.ID
 	out := mode{Mode: m, classes: set(where, m.Class)}
 	chances := func(of map[string]float64) []chance {

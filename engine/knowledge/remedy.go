@@ -161,7 +161,7 @@ func (r *reasoning) scope(x rival, causes []engine.Cause, labels map[string]stri
 		cause = causes[0].ID
 	}
 	return map[string]any{
-		"thing":       map[string]any{"id": r.things[c.thing], "class": string(r.class[c.thing]), "name": t.Name, "labels": own},
+		"thing":       map[string]any{"id": r.things[c.thing], "class": string(t.Class), "name": t.Name, "labels": own},
 		"probability": x.p, "faults": int64(len(r.held)), "cause": cause, "signs": signs, "labels": of,
 	}
 }

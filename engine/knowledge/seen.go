@@ -119,19 +119,18 @@ type Ask struct {
 // the topology does not know can be of any class. What detectors are asked is not
 // among it.
 func (b *Base) Asks(topo *engine.Topology, things ...string) []Ask {
-	classes := make([]engine.Class, len(things))
+	var of classes
 	quoted := make([]string, len(things))
 	for i, id := range things {
 		quoted[i] = regexp.QuoteMeta(id)
-		if t, ok := topo.Thing(id); ok {
-			classes[i] = t.Class
-		}
+		t, _ := topo.Thing(id)
+		of |= class(t.Class)
 	}
 	whose := matcher{label: engine.ThingLabel, op: "=~", value: strings.Join(quoted, "|")}
 	var out []Ask
 	for i := range b.signs {
 		s := &b.signs[i]
-		if s.cond == nil || !slices.ContainsFunc(classes, func(c engine.Class) bool { return suits(s.classes, c) }) {
+		if s.cond == nil || !suits(s.classes, of) {
 			continue
 		}
 		for _, t := range s.cond.terms {
