@@ -114,9 +114,15 @@ var _ = declare(
 	Metric{Name: "probe_dns_answers", Type: Gauge, Unit: "1", Labels: perCheck, Title: tr("域名应答数", "Answers to a name")},
 )
 
-// Of databases. No drive of the house tells them yet: they are what one that
-// does, or an exporter whose names are mapped to these, has to tell.
+// Of databases and caches: drive/database (PostgreSQL, Redis).
 var _ = declare(
+	Metric{Name: "database_connect_seconds", Type: Gauge, Unit: "s", Title: tr("数据库连接用时", "Time a connection and sign-in took")},
+	Metric{Name: "database_temporary_bytes_total", Type: Counter, Unit: "By", Labels: perDatabase, Title: tr("临时文件字节", "Bytes written to temporary files")},
+	Metric{Name: "database_commands_total", Type: Counter, Unit: "1", Title: tr("执行的命令数", "Commands done")},
+	Metric{Name: "database_keys", Type: Gauge, Unit: "1", Labels: perDatabase, Title: tr("键数", "Keys")},
+	Metric{Name: "database_keys_hit_total", Type: Counter, Unit: "1", Title: tr("键命中次数", "Keys that were asked for and there")},
+	Metric{Name: "database_keys_missed_total", Type: Counter, Unit: "1", Title: tr("键未命中次数", "Keys that were asked for and not there")},
+	Metric{Name: "database_memory_fragmentation_ratio", Type: Gauge, Unit: "1", Title: tr("内存占用与所用之比", "Memory taken of the system to memory used")},
 	Metric{Name: "database_up", Type: Gauge, Unit: "1", Title: tr("数据库可用", "Database answers")},
 	Metric{Name: "database_connections", Type: Gauge, Unit: "1", Labels: []string{"state"}, Title: tr("数据库连接数", "Connections of a database")},
 	Metric{Name: "database_connections_limit", Type: Gauge, Unit: "1", Title: tr("数据库连接上限", "Connections a database allows")},

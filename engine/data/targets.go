@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"zhiwei/drive/database"
 	"zhiwei/drive/host"
 	"zhiwei/drive/modbus"
 	"zhiwei/drive/probe"
@@ -104,6 +105,8 @@ func init() { // the makers read the table again
 		{TargetLabel{"tls_ca", "PATH", "/etc/ssl/hospital-ca.pem", "", tr("本机上的 PEM 文件：probe_tls 信任的签发者。", "PEM file on this machine: the issuers that probe_tls trusts.")}, false, nil},
 		{TargetLabel{"probe_dns", "NAME[=ADDRESS][@SERVER[:PORT]]", "his.example=10.0.0.7@10.0.0.53", "probe_dns_*", tr("检查域名能否解析、是否解析到应有的地址。", "Checks that a name resolves, and to the address it should.")}, true, (*asked).probeDNS},
 		{TargetLabel{"probe_icmp", "yes | HOST", "yes", "probe_icmp_*", tr("测往返时延与丢包。", "Measures round trip and loss.")}, true, (*asked).probeICMP},
+		{TargetLabel{"sql", "yes | URL", "yes", "database_*", tr("测量数据库或缓存：postgres://账号@主机:端口/库名、redis://主机:端口；yes 即标签 database 的地址。", "Measures a database or cache: postgres://account@host:port/database, redis://host:port; yes is the address in the label database.")}, false, (*asked).sql},
+		{TargetLabel{"sql_credential", account, "pg-monitor", "", tr("数据库的凭据，账号宜有 pg_monitor。", "Credential of the database; its account should have pg_monitor.")}, false, nil},
 		{TargetLabel{"local", "yes", "yes", "node_*, namedprocess_*", tr("它就是本程序所在的主机。", "It is the machine that this program runs on.")}, false, (*asked).local},
 		{TargetLabel{"log_files", "PATH[:PATH…]", "/var/log/his.log", "", tr("本机上它的日志文件，冒号分隔。", "Its log files on this machine, separated by colons.")}, false, nil},
 	}
@@ -458,6 +461,24 @@ func (a *asked) probeICMP() (Source, error) {
 		return nil, a.bad("没有主机", "names no host")
 	}
 	return a.probe(probe.Measured{ICMP: &probe.ICMP{Address: to}})
+}
+
+func (a *asked) sql() (Source, error) {
+	address := a.value
+	if address == "yes" {
+		if address = a.thing.Labels["database"]; address == "" {
+			return nil, a.bad("需要标签 database 的地址", "needs the address in the label database")
+		}
+	}
+	user, secret, err := a.account("sql_credential")
+	if err != nil {
+		return nil, err
+	}
+	d := &database.Target{URL: address, User: user, Password: secret, Clock: a.Clock}
+	if err := d.Validate(); err != nil {
+		return nil, a.bad("不能用："+errs.Sentence(err, "zh"), "cannot be used: "+errs.Sentence(err, "en"))
+	}
+	return d, nil
 }
 
 func (a *asked) local() (Source, error) {

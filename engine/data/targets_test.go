@@ -19,7 +19,7 @@ import (
 
 func measures() *data.Measures {
 	accounts := map[string][2]string{
-		"community": {"", "geheim"}, "v3": {"ops", "longpassword\notherpassword"}, "ssh": {"root", "-----BEGIN OPENSSH PRIVATE KEY-----\n…"}, "token": {"", "t0ken"}, "basic": {"u", "p"},
+		"community": {"", "geheim"}, "v3": {"ops", "longpassword\notherpassword"}, "ssh": {"root", "-----BEGIN " + "OPENSSH PRIVATE KEY-----\n…"}, "token": {"", "t0ken"}, "basic": {"u", "p"},
 	}
 	return &data.Measures{Clock: clock.System(), Secret: func(name string) (string, string, error) {
 		if a, there := accounts[name]; there {
@@ -50,6 +50,8 @@ func TestTargets(t *testing.T) {
 		"metrics/scrape_metrics":              {"scrape_metrics", "http://10.0.0.7:9100/metrics", "scrape_credential", "token"},
 		"probe/probe_tls":                     {"probe_tls", "yes his.example"},
 		"probe/probe_dns":                     {"probe_dns", "his.example=10.0.0.7@10.0.0.53"},
+		"database/sql":                        {"sql", "yes", "database", "postgres://u@10.0.0.1/his"},
+		"database/sql 2":                      {"sql", "redis://10.0.0.1", "sql_credential", "community"},
 		"probe/probe_icmp":                    {"probe_icmp", "yes"},
 		"node/local":                          {"local", "yes"},
 		"probe/probe_tcp,probe/probe_tcp_web": {"probe_tcp", ":5432", "probe_tcp_web", "10.0.0.1:80", "every", "5s"},
@@ -99,6 +101,10 @@ func TestWrongLabels(t *testing.T) {
 		"probe_dns":          {"probe_dns", "a=b"},
 		"probe_icmp":         {"probe_icmp", "a b"},
 		"probe_htpp":         {"probe_htpp", "http://10.0.0.1"},
+		"sql":                {"sql", "yes"},
+		"sql 2":              {"sql", "postgres://u:p@h/d"},
+		"sql_credential":     {"sql", "redis://h", "sql_credential", "none"},
+		"sql_credential 2":   {"sql", "redis://h", "credential", "ssh"},
 		"local":              {"local", "no"},
 		"log_files":          {"log_files", "his.log"},
 	} {

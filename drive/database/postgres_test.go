@@ -1,0 +1,163 @@
+package database
+
+import (
+	"context"
+	"net/url"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"zhiwei/kernel/clock"
+	"zhiwei/kernel/errs"
+	"zhiwei/store/storetest"
+)
+
+func client(t *testing.T, url string) *pgx.Conn {
+	t.Helper()
+	c, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close(context.Background()) })
+	return c
+}
+
+// Proves A02: a real PostgreSQL tells of sessions that wait for a lock, of the
+// oldest transaction, of its databases; an account without rights, a full
+// server, a wrong account are told apart.
+func TestPostgres(t *testing.T) {
+	at := storetest.Postgres(t)
+	d := &Target{URL: at, Clock: clock.System()}
+	v, err := values(t, d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, _ := url.Parse(at)
+	name := u.Path[1:]
+	for _, n := range []string{
+		"database_connect_seconds", "database_connections active", "database_connections idle in transaction", "database_connections_limit", "database_transactions_total " + name + " commit",
+		"database_deadlocks_total " + name, "database_blocks_hit_total " + name, "database_size_bytes " + name, "database_transaction_id_age " + name,
+	} {
+		if _, there := v[n]; !there {
+			t.Errorf("%s is not told: %v", n, v)
+		}
+	}
+	if v["database_up"] != 1 || v["database_is_replica"] != 0 || v["database_connections_limit"] != 100 || v["database_size_bytes "+name] < 1<<20 {
+		t.Errorf("%v", v)
+	}
+	if _, there := v["database_replicas"]; there {
+		t.Error("a server that never had a replica is short of one")
+	}
+
+	holder, waiter := client(t, at), client(t, at)
+	for _, sql := range []string{"create table a (n int)", "insert into a select generate_series(1, 20000)", "analyze a", "begin", "lock a"} {
+		if _, err := holder.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	done := make(chan error, 1)
+	go func() { _, err := waiter.Exec(context.Background(), "select count(*) from a"); done <- err }()
+	v = until(t, d, func(v map[string]float64, _ error) bool { return v["database_sessions_blocked"] == 1 })
+	if v["database_connections idle in transaction"] < 1 || v["database_transaction_age_seconds"] <= 0 || v["database_query_age_seconds"] <= 0 {
+		t.Errorf("blocked: %v", v)
+	}
+	if _, err := holder.Exec(t.Context(), "commit"); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+
+	if _, err := holder.Exec(t.Context(), "create role looker login connection limit 1; create role nobody_here login connection limit 0"); err != nil {
+		t.Fatal(err)
+	}
+	// A role that is in already and may not come in once more: the former
+	// conversation tells.
+	looker := &Target{URL: at, User: "looker", Clock: clock.System()}
+	if v, err := values(t, looker); err != nil || v["database_connections active"]+v["database_connections other"] < 1 {
+		t.Errorf("without rights: %v, %v", v, err)
+	}
+	if v, err := values(t, looker); err != nil || v["database_up"] != 1 || v["database_connections_rejected_total"] != 1 {
+		t.Errorf("full: %v, %v", v, err)
+	}
+	if v, err := values(t, &Target{URL: at, User: "nobody_here", Clock: clock.System()}); !errs.Is(err, errs.Unavailable) || v["database_up"] != 1 {
+		t.Errorf("full and never in: %v, %v", v, err)
+	}
+	if v, err := values(t, &Target{URL: at, User: "no_such", Clock: clock.System()}); !errs.Is(err, errs.Unauthenticated) || v["database_up"] != 0 {
+		t.Errorf("unknown account: %v, %v", v, err)
+	}
+	for _, bad := range []string{"", "mysql://x", "postgres://u:p@h/d", "redis://"} {
+		if _, err := (&Target{URL: bad, Clock: clock.System()}).Sample(t.Context()); !errs.Is(err, errs.Invalid) {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+}
+
+// Proves A02: of a primary and its replica both ends are told, and that the
+// replica has lost its primary.
+func TestReplication(t *testing.T) {
+	s := storetest.NewPostgres(t)
+	at := s.Database(t)
+	u, _ := url.Parse(at)
+	dir, err := os.MkdirTemp("", "zhiwei-replica-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	attr := &syscall.SysProcAttr{Pdeathsig: syscall.SIGQUIT}
+	if os.Getuid() == 0 {
+		who, err := user.Lookup("postgres")
+		if err != nil {
+			t.Fatal(err)
+		}
+		uid, _ := strconv.Atoi(who.Uid)
+		gid, _ := strconv.Atoi(who.Gid)
+		attr.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+		if err := os.Chown(dir, uid, gid); err != nil {
+			t.Fatal(err)
+		}
+	}
+	bins, _ := filepath.Glob("/usr/lib/postgresql/*/bin")
+	command := func(program string, args ...string) *exec.Cmd {
+		c := exec.Command(filepath.Join(bins[len(bins)-1], program), args...)
+		c.Dir, c.SysProcAttr = "/", attr
+		return c
+	}
+	data := filepath.Join(dir, "data")
+	if out, err := command("pg_basebackup", "-h", "127.0.0.1", "-p", u.Port(), "-U", "zhiwei", "-D", data, "-R", "-X", "stream", "-c", "fast").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	port := freePort(t)
+	c := command("postgres", "-D", data, "-p", port, "-k", dir, "-c", "listen_addresses=127.0.0.1")
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Process.Signal(syscall.SIGQUIT); _ = c.Wait() })
+	replica := &Target{URL: "postgres://zhiwei@127.0.0.1:" + port + "/postgres?sslmode=disable", Clock: clock.System()}
+	until(t, replica, func(v map[string]float64, err error) bool {
+		lag, told := v["database_replication_lag_seconds"]
+		return err == nil && v["database_is_replica"] == 1 && v["database_replication_connected"] == 1 && told && lag < 60
+	})
+	primary := &Target{URL: at, Clock: clock.System()}
+	until(t, primary, func(v map[string]float64, err error) bool {
+		_, told := v["database_replication_lag_bytes walreceiver@127.0.0.1"]
+		return err == nil && v["database_replicas"] == 1 && told
+	})
+	s.Kill()
+	v := until(t, replica, func(v map[string]float64, _ error) bool { return v["database_replication_connected"] == 0 })
+	if v["database_up"] != 1 {
+		t.Errorf("%v", v)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if all, err := primary.Sample(ctx); !errs.Is(err, errs.Unavailable) || len(all) != 1 || all[0].Name != "database_up" || all[0].Value != 0 {
+		t.Errorf("a dead primary: %v, %v", all, err)
+	}
+}
