@@ -104,7 +104,7 @@ func (s *Sender) Run(ctx context.Context) {
 			continue
 		}
 		s.Queue.done(b)
-		pause, most = firstPause, perRequest
+		pause = firstPause
 		if s.cut {
 			s.cut = false
 			s.Log.Info("samples are sent again")
