@@ -62,7 +62,7 @@ const (
 // Prometheus does, up, scrape_duration_seconds and scrape_samples_scraped, and
 // of itself the metrics zhiwei_collector_….
 type Collector struct {
-	Series   series.Store
+	Series   series.Appender
 	Clock    clock.Clock
 	Log      *slog.Logger
 	Every    time.Duration
