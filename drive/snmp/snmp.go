@@ -1,6 +1,6 @@
 // Package snmp asks devices over SNMP v2c and v3: what they are, how their ports,
-// sensors and processors do, whom they see beside them. It changes nothing on a
-// device: it knows GET and GETBULK only.
+// sensors and processors do, whom they see beside them. It turns a port on or
+// off where it is told to, and changes nothing else.
 //
 // Sources: SNMPv2-MIB (RFC 3418), IF-MIB (RFC 2863), EtherLike-MIB (RFC 3635),
 // BRIDGE-MIB (RFC 4188), HOST-RESOURCES-MIB (RFC 2790), ENTITY-SENSOR-MIB
