@@ -40,6 +40,7 @@ var commands []command
 func init() {
 	commands = []command{
 		{"serve", "run the hospital 运行", "zhiwei serve --data ./data --listen 127.0.0.1:8080", serve},
+		{"agent", "measure this machine and push to a centre 采集本机并推送", agentExample, agent},
 		{"token create", "make a service token and print it alone 创建服务令牌", "zhiwei token create --data ./data --name lis --scope 'system/*.cruds'", tokenCreate},
 		{"import fhir", "load FHIR R4 files or folders 导入 FHIR 数据", "zhiwei import fhir --data ./data bundles/", importFHIR},
 		{"import codes", "load a code system: diagnoses, drugs, items 导入代码系统", "zhiwei import codes --data ./data --system http://hospital.example/drugs drugs.csv", importCodes},
