@@ -12,7 +12,7 @@ const (
 	RunbookKind     = "runbook"
 	RunKind         = "run"
 	RunStepKind     = "run-step"
-	CredentialKind  = "credential"
+	CredentialKind  = "access-credential"
 	RunScheduleKind = "run-schedule"
 )
 
@@ -401,7 +401,7 @@ func runStepKind() kind.Kind {
 
 func credentialKind() kind.Kind {
 	return kind.Kind{
-		Name: CredentialKind, Plural: "credentials", Title: tr("凭据", "Credential"),
+		Name: CredentialKind, Plural: "access-credentials", Title: tr("访问凭据", "Access credential"),
 		Help: tr("登录目标用的账号与密码或密钥；写入后不再显示。", "The account and the password or key that open targets; never shown again once written."),
 		Fields: []kind.Field{
 			kind.Line("name", "名称", "Name").Must(),

@@ -4,6 +4,7 @@ package all
 
 import (
 	librarydesk "zhiwei/apps/library-desk"
+	"zhiwei/apps/operations"
 	"zhiwei/apps/watch"
 	"zhiwei/kernel/app"
 )
@@ -12,6 +13,7 @@ import (
 func Apps() []app.App {
 	return []app.App{
 		{Name: "watch", Module: &watch.App{}},
+		{Name: operations.Name, Module: &operations.App{}, Needs: []string{"watch"}},
 		{Name: "library-desk", Module: librarydesk.Desk{}},
 	}
 }

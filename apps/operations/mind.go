@@ -1,0 +1,268 @@
+package operations
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"zhiwei/engine"
+	"zhiwei/engine/knowledge"
+	"zhiwei/kernel/errs"
+	"zhiwei/kernel/record"
+	"zhiwei/kernel/search"
+)
+
+// mind is what is known now: the delivered packs, moved by what was learnt.
+type mind struct {
+	mu       sync.RWMutex
+	known    *knowledge.Base
+	original *knowledge.Base
+	terms    []term
+}
+
+// term is PromQL that the knowledge asks for, on things of some classes.
+type term struct {
+	name  string
+	class map[engine.Class]bool
+	any   bool // on things of any class
+}
+
+func (a *App) newMind(ctx context.Context) (*mind, error) {
+	b, err := knowledge.Default()
+	if err != nil {
+		return nil, err
+	}
+	m := &mind{known: b, original: b}
+	at := map[string]int{}
+	for _, w := range b.Watches() {
+		if w.Source != engine.FromMetric || strings.HasPrefix(w.Name, "anomaly(") {
+			continue
+		}
+		i, there := at[w.Name]
+		if !there {
+			i = len(m.terms)
+			at[w.Name] = i
+			m.terms = append(m.terms, term{name: w.Name, class: map[engine.Class]bool{}})
+		}
+		if len(w.Class) == 0 {
+			m.terms[i].any = true
+		}
+		for _, c := range w.Class {
+			m.terms[i].class[c] = true
+		}
+	}
+	return m, a.relearn(ctx, m)
+}
+
+func (m *mind) base() *knowledge.Base {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.known
+}
+
+// relearn counts in the cases that people reviewed, and, of incidents whose case
+// nobody reviewed yet, which remedies worked: that was proven without them.
+func (a *App) relearn(ctx context.Context, m *mind) error {
+	var cases []knowledge.Case
+	reviewed := map[string]bool{}
+	err := each(ctx, a.kernel, a.system, search.Query{Kind: engine.CaseKind}, func(r record.Record) error {
+		c, err := knowledge.CaseOf(r)
+		if err != nil {
+			return nil // a person wrote it so: it is shown on its page, and teaches nothing
+		}
+		reviewed[c.Incident] = reviewed[c.Incident] || r.State != engine.Proposed
+		if r.State == engine.Live {
+			cases = append(cases, c)
+		}
+		if r.State == engine.Proposed && len(c.Tried) > 0 {
+			cases = append(cases, knowledge.Case{Mode: c.Mode, Class: c.Class, Tried: c.Tried})
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	better, _ := m.original.Learn(cases)
+	m.mu.Lock()
+	m.known = better
+	m.mu.Unlock()
+	return nil
+}
+
+// symptoms are all that is known now of the things: every term of the knowledge
+// asked of the series store, and what the senses keep.
+func (a *App) symptoms(ctx context.Context, topo *engine.Topology, ids []string, now time.Time) ([]engine.Symptom, error) {
+	wanted, classes := map[string]bool{}, map[engine.Class]bool{}
+	any := false
+	for _, id := range ids {
+		wanted[id] = true
+		t, known := topo.Thing(id)
+		if !known || t.Class == engine.ClassDevice {
+			any = true
+		}
+		classes[t.Class] = true
+	}
+	out := a.senses.present(wanted, now)
+	only := matcher(ids)
+	for _, w := range a.mind.terms {
+		if !w.any && !any && !meet(w.class, classes) {
+			continue
+		}
+		res, err := a.series.Query(ctx, restrict(w.name, only), now)
+		if err != nil {
+			return nil, errs.Wrap("ask", w.name, err)
+		}
+		for _, p := range res.Series {
+			if len(p.Points) == 0 {
+				continue
+			}
+			labels := map[string]string{}
+			for k, v := range p.Labels {
+				if k != "thing" && k != "__name__" {
+					labels[k] = v
+				}
+			}
+			out = append(out, engine.Symptom{
+				Thing: p.Labels["thing"], Source: engine.FromMetric, Name: w.name, Value: p.Points[0].Value, Labels: labels, At: now,
+			})
+		}
+	}
+	return out, nil
+}
+
+func meet(a, b map[engine.Class]bool) bool {
+	for c := range b {
+		if a[c] {
+			return true
+		}
+	}
+	return false
+}
+
+// matcher is a PromQL matcher for some things.
+func matcher(ids []string) string {
+	quoted := make([]string, len(ids))
+	for i, id := range ids {
+		quoted[i] = regexp.QuoteMeta(id)
+	}
+	return `thing=~` + strconv.Quote(strings.Join(quoted, "|"))
+}
+
+// selector finds the metric in a term, which has one: at its beginning or behind
+// a bracket, with what follows it.
+var selector = regexp.MustCompile(`(^|\()([a-zA-Z_:][a-zA-Z0-9_:]*)(\{|\[|,|\)|$)`)
+
+// restrict puts a matcher into the selector of a term.
+func restrict(term, only string) string {
+	at := selector.FindStringSubmatchIndex(term)
+	if at == nil {
+		return term
+	}
+	end := at[5] // behind the name of the metric
+	if end < len(term) && term[end] == '{' {
+		return term[:end+1] + only + "," + term[end+1:]
+	}
+	return term[:end] + "{" + only + "}" + term[end:]
+}
+
+// thought is one look: what shows, what it means.
+type thought struct {
+	now      time.Time
+	topo     *engine.Topology
+	ids      []string
+	symptoms []engine.Symptom
+	seen     []knowledge.Seen
+	verdict  engine.Verdict
+}
+
+// maxAround is how many things are reasoned about at once.
+const maxAround = 300
+
+// think looks at things and what bears on them, and reasons.
+func (a *App) think(ctx context.Context, topo *engine.Topology, ids []string) (thought, error) {
+	now := a.clock.Now()
+	t := thought{now: now, topo: topo, ids: around(topo, ids, maxAround)}
+	var err error
+	if t.symptoms, err = a.symptoms(ctx, topo, t.ids, now); err != nil {
+		return t, err
+	}
+	b := a.mind.base()
+	t.seen = b.Seen(topo, t.symptoms)
+	t.verdict = b.Infer(topo, t.symptoms)
+	return t, nil
+}
+
+// shows tells whether a sign shows on a thing.
+func (t *thought) shows(thing, sign string) bool {
+	return slices.ContainsFunc(t.seen, func(s knowledge.Seen) bool { return s.Thing == thing && s.Sign == sign })
+}
+
+// evidence are the signs that show on some things, with what draws their charts.
+func (a *App) evidence(t *thought, things map[string]bool) (out []engine.Evidence) {
+	for _, s := range t.seen {
+		if !things[s.Thing] || len(out) == maxEvidence {
+			continue
+		}
+		e := engine.Evidence{Thing: s.Thing, Sign: s.Sign, Title: s.Title, Since: ms(s.Since)}
+		if s.Since.IsZero() {
+			e.Since = ms(t.now)
+		}
+		if len(s.Symptoms) > 0 {
+			y := t.symptoms[s.Symptoms[0]]
+			e.Labels, e.Value, e.Text = y.Labels, finite(y.Value), cut(y.Text, 500)
+			if y.Source == engine.FromMetric {
+				e.Query = a.mind.query(y)
+			}
+		}
+		out = append(out, e)
+	}
+	return out
+}
+
+// query is the PromQL of a metric symptom, for the thing it was seen on.
+func (m *mind) query(y engine.Symptom) string {
+	only := []string{`thing=` + strconv.Quote(y.Thing)}
+	for _, k := range sortedKeys(y.Labels) {
+		if k != "instance" && k != "job" {
+			only = append(only, k+"="+strconv.Quote(y.Labels[k]))
+		}
+	}
+	term := y.Name
+	if metric, ok := strings.CutPrefix(term, "anomaly("); ok {
+		if term = strings.TrimSuffix(metric, ")"); strings.HasSuffix(term, "_total") {
+			term = fmt.Sprintf("rate(%s[5m])", term)
+		}
+	}
+	return restrict(term, strings.Join(only, ","))
+}
+
+func sortedKeys(m map[string]string) []string {
+	out := make([]string, 0, len(m))
+	for k := range m {
+		out = append(out, k)
+	}
+	slices.Sort(out)
+	return out
+}
+
+const maxEvidence = 40
+
+// finite is v, and nought where JSON has no word for it.
+func finite(v float64) float64 {
+	if v != v || v > 1e300 || v < -1e300 {
+		return 0
+	}
+	return v
+}
+
+func cut(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	return strings.ToValidUTF8(s[:n], "") + "…"
+}

@@ -1,0 +1,315 @@
+package operations
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"zhiwei/engine"
+	"zhiwei/engine/intelligence/alert"
+	"zhiwei/engine/knowledge"
+	"zhiwei/kernel/errs"
+	"zhiwei/kernel/loop"
+	"zhiwei/kernel/record"
+	"zhiwei/kernel/search"
+)
+
+const (
+	// ticks is how many looks in a row must agree that a sign is there, or gone,
+	// before it counts: one lost packet is no incident.
+	ticks = 2
+	// unseenFor is how long a sign that can no longer be looked for is believed.
+	unseenFor = 2 * time.Minute
+	// chunk is how many things are asked about at once.
+	chunk = 200
+	// groupsFile keeps the groups of alerts over a restart.
+	groupsFile = "groups.json"
+)
+
+// observer is what the loop that observes remembers between looks.
+type observer struct {
+	mu      sync.Mutex
+	grouper *alert.Grouper
+	signs   map[signOf]*holding
+	groups  map[string]alert.Group
+	merged  map[string]string // groups that are one with another
+	looked  time.Time
+	storm   bool
+}
+
+type signOf struct{ thing, sign string }
+
+// holding is a sign that was seen lately.
+type holding struct {
+	finding alert.Finding
+	seen    int // looks in a row
+	missed  int
+	at      time.Time // last seen or missed: looked for
+	counts  bool
+}
+
+// observe looks for signs on all things, makes alerts of them and incidents of
+// groups of alerts.
+func (a *App) observe(ctx context.Context, h *loop.Handle, key record.Key) (time.Duration, error) {
+	if key != engine.AutopilotMain {
+		return 0, nil
+	}
+	topo, err := a.world.topology(ctx, a.kernel, h.Principal())
+	if err != nil {
+		return 0, err
+	}
+	now := a.clock.Now()
+	ids, err := a.suspects(ctx, topo, now)
+	if err != nil {
+		return 0, err
+	}
+	o := &a.observer
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.grouper == nil {
+		o.load(a.folder)
+	}
+	for s := range o.signs { // what was there is looked at until it is gone
+		ids[s.thing] = true
+	}
+	if err := a.examine(ctx, topo, ids, now); err != nil {
+		return 0, err
+	}
+	rules, err := a.rules(ctx, h, now)
+	if err != nil {
+		return 0, err
+	}
+	var firing []alert.Finding
+	for s, held := range o.signs {
+		if _, known := topo.Thing(s.thing); !known || !held.counts && held.missed >= ticks || now.Sub(held.at) > unseenFor {
+			delete(o.signs, s)
+			continue
+		}
+		if held.counts {
+			firing = append(firing, held.finding)
+		}
+	}
+	slices.SortFunc(firing, func(x, y alert.Finding) int { return compareSigns(x, y) })
+	out := o.grouper.Update(now, topo, firing, rules)
+	if err := a.write(ctx, h, out); err != nil {
+		return 0, err
+	}
+	o.looked, o.storm = now, out.Storm
+	o.groups = map[string]alert.Group{}
+	for _, g := range out.Groups {
+		if g.State == alert.Merged {
+			o.merged[g.ID] = g.Into
+			continue
+		}
+		o.groups[g.ID] = g
+		if err := a.open(ctx, h, topo, g); err != nil {
+			return 0, err
+		}
+	}
+	if err := a.trip(ctx, h); err != nil {
+		return 0, err
+	}
+	if len(out.Alerts) > 0 {
+		if err := o.save(a.folder); err != nil {
+			return 0, err
+		}
+	}
+	return a.config.every, nil
+}
+
+// suspects are the things on which something shows: by the conditions of the
+// signs over all things at once, and by the logs.
+func (a *App) suspects(ctx context.Context, topo *engine.Topology, now time.Time) (map[string]bool, error) {
+	out := map[string]bool{}
+	for _, s := range a.mind.base().Signs() {
+		if s.Query == "" || s.Severity == "" {
+			continue
+		}
+		res, err := a.series.Query(ctx, s.Query, now)
+		if err != nil {
+			return nil, errs.Wrap("ask", s.ID, err)
+		}
+		for _, p := range res.Series {
+			if id := p.Labels["thing"]; id != "" {
+				out[id] = true
+			}
+		}
+	}
+	for _, id := range a.senses.heard() {
+		out[id] = true
+	}
+	for id := range out {
+		if _, known := topo.Thing(id); !known {
+			delete(out, id)
+		}
+	}
+	return out, nil
+}
+
+// examine looks at things closely and counts, sign by sign, how often in a row each
+// was there or gone.
+func (a *App) examine(ctx context.Context, topo *engine.Topology, ids map[string]bool, now time.Time) error {
+	o := &a.observer
+	all := make([]string, 0, len(ids))
+	for id := range ids {
+		all = append(all, id)
+	}
+	slices.Sort(all)
+	b := a.mind.base()
+	for part := range slices.Chunk(all, chunk) {
+		symptoms, err := a.symptoms(ctx, topo, part, now)
+		if err != nil {
+			return err
+		}
+		for _, s := range b.Seen(topo, symptoms) {
+			k := signOf{s.Thing, s.Sign}
+			held := o.signs[k]
+			if held == nil {
+				held = &holding{finding: alert.Finding{Thing: s.Thing, Sign: s.Sign, Since: now}}
+				o.signs[k] = held
+			}
+			held.finding.Title, held.finding.Severity, held.finding.Labels = s.Title, s.Severity, labelsOf(s, symptoms)
+			held.seen, held.missed, held.at = held.seen+1, 0, now
+			held.counts = held.counts || held.seen >= ticks
+		}
+		for _, s := range b.Missing(topo, symptoms) {
+			if held := o.signs[signOf{s.Thing, s.Sign}]; held != nil && held.at != now {
+				held.missed, held.seen, held.at = held.missed+1, 0, now
+				held.counts = held.counts && held.missed < ticks
+			}
+		}
+	}
+	return nil
+}
+
+func labelsOf(s knowledge.Seen, symptoms []engine.Symptom) map[string]string {
+	if len(s.Symptoms) == 0 {
+		return nil
+	}
+	return symptoms[s.Symptoms[0]].Labels
+}
+
+func compareSigns(x, y alert.Finding) int {
+	switch {
+	case x.Thing < y.Thing, x.Thing == y.Thing && x.Sign < y.Sign:
+		return -1
+	case x.Thing == y.Thing && x.Sign == y.Sign:
+		return 0
+	}
+	return 1
+}
+
+// rules are what people laid down and what is in force or planned.
+func (a *App) rules(ctx context.Context, h *loop.Handle, _ time.Time) (r alert.Rules, err error) {
+	read := func(kind string, add func(record.Record) error) error {
+		return each(ctx, a.kernel, h.Principal(), search.Query{Kind: kind, Where: []search.Clause{inStates(engine.MutePlanned, engine.MuteActive)}}, func(rec record.Record) error {
+			if err := add(rec); err != nil {
+				a.log.Warn("a rule about alerts cannot be read", "record", rec.Key.String(), "err", err)
+			}
+			return nil
+		})
+	}
+	if err = read(engine.SilenceKind, func(rec record.Record) error {
+		s, err := engine.SilenceOf(rec)
+		r.Silences = append(r.Silences, s)
+		return err
+	}); err != nil {
+		return r, err
+	}
+	if err = read(engine.MaintenanceKind, func(rec record.Record) error {
+		m, err := engine.MaintenanceOf(rec)
+		r.Maintenances = append(r.Maintenances, m)
+		return err
+	}); err != nil {
+		return r, err
+	}
+	return r, read(engine.InhibitionKind, func(rec record.Record) error {
+		i, err := engine.InhibitionOf(rec)
+		r.Inhibitions = append(r.Inhibitions, i)
+		return err
+	})
+}
+
+// write brings the alert records in line.
+func (a *App) write(ctx context.Context, h *loop.Handle, out alert.Outcome) error {
+	for _, c := range out.Alerts {
+		key := record.Key{Kind: engine.AlertKind, ID: c.Alert.ID}
+		if c.New {
+			if err := ensure(ctx, a.kernel, h.Principal(), key, c.Alert); err != nil {
+				return err
+			}
+		}
+		if c.Verb == "" {
+			continue
+		}
+		rec, there, err := h.Read(ctx, key)
+		if err != nil || !there {
+			return err
+		}
+		al := c.Alert
+		input := map[string]any{
+			"severity": al.Severity, "text": al.Text, "group": al.Group, "rises": al.Rises, "flapping": al.Flapping,
+			"until": nil, "reason": nil, "by": nil, "why": nil,
+		}
+		if !al.Until.IsZero() {
+			input["until"] = al.Until
+		}
+		if al.Reason != "" {
+			input["reason"], input["by"], input["why"] = al.Reason, al.By, al.Why
+		}
+		if err := h.Say(ctx, rec, c.Verb, input); err != nil && !errs.Is(err, errs.Conflict) {
+			return err
+		}
+	}
+	return nil
+}
+
+// group is what the last look knows of a group of alerts: live is false where
+// nothing of it fires any more, into names the group it became part of, looked is
+// false where there was no look since this process began.
+func (o *observer) group(id string) (g alert.Group, live bool, into string, looked bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	g, live = o.groups[id]
+	return g, live && g.Firing+g.Suppressed+g.Hushed > 0, o.merged[id], !o.looked.IsZero()
+}
+
+// load takes up the groups where the last process left them. What cannot be read
+// is begun anew: the alerts come again by themselves.
+func (o *observer) load(folder string) {
+	o.grouper, o.signs, o.merged = alert.New(alert.Options{}), map[signOf]*holding{}, map[string]string{}
+	if raw, err := os.ReadFile(filepath.Join(folder, groupsFile)); err == nil {
+		if json.Unmarshal(raw, o.grouper) != nil {
+			o.grouper = alert.New(alert.Options{})
+		}
+	}
+}
+
+func (o *observer) save(folder string) error {
+	raw, err := json.Marshal(o.grouper)
+	if err != nil {
+		return errs.Wrap("keep groups", folder, err)
+	}
+	path := filepath.Join(folder, groupsFile)
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return errs.Wrap("keep groups", path, err)
+	}
+	if err := os.WriteFile(path+".new", raw, 0o600); err != nil {
+		return errs.Wrap("keep groups", path, err)
+	}
+	return errs.Wrap("keep groups", path, os.Rename(path+".new", path))
+}
+
+// keep saves what is remembered, at the end.
+func (o *observer) keep(folder string) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.grouper == nil {
+		return nil
+	}
+	return o.save(folder)
+}

@@ -1,0 +1,155 @@
+// Package operations closes the loop: it measures the things of the ledger,
+// makes alerts of what is out of the ordinary, opens an incident for each group
+// of them, finds the cause over the topology, orders the runbook that helps as
+// far as it may by itself, looks for the proof, calls a person where that is not
+// enough, and learns from what worked. It holds no knowledge of its own: what
+// things mean stands in engine/knowledge, what may be done in runbooks.
+//
+// Every step is written before the next is taken; killed at any instant it goes
+// on from the records. See README.md.
+package operations
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"zhiwei/engine"
+	"zhiwei/engine/automation"
+	"zhiwei/kernel"
+	"zhiwei/kernel/app"
+	"zhiwei/kernel/blob"
+	"zhiwei/kernel/clock"
+	"zhiwei/kernel/identity"
+	"zhiwei/kernel/kind"
+	"zhiwei/kernel/loop"
+	"zhiwei/kernel/record"
+	"zhiwei/kernel/series"
+)
+
+// Name of the application.
+const Name = "operations"
+
+// App is the application. The zero value is ready to be registered.
+type App struct {
+	config   config
+	kernel   *kernel.Kernel
+	series   series.Store
+	blobs    blob.Store
+	clock    clock.Clock
+	log      *slog.Logger
+	folder   string
+	runs     *automation.Engine
+	system   *identity.Principal
+	measures *measuring
+	senses   *senses
+	mind     *mind
+	world    world
+	observer observer
+
+	running context.Context // of Start: what follows logs ends with it
+	wait    sync.WaitGroup
+}
+
+var (
+	_ app.Module      = (*App)(nil)
+	_ app.Provisioner = (*App)(nil)
+	_ app.Validator   = (*App)(nil)
+	_ app.Starter     = (*App)(nil)
+	_ app.Stopper     = (*App)(nil)
+)
+
+// Register implements app.Module.
+func (a *App) Register(r *app.Registrar) error {
+	kinds := []kind.Kind{engine.Datasets(), engine.FailureMode(), engine.Case(), engine.Document()}
+	for _, list := range [][]kind.Kind{kinds, engine.AutomationKinds(), engine.AlertKinds()} {
+		for _, k := range list {
+			r.Kind(k)
+		}
+	}
+	a.runs = automation.New(automation.Options{})
+	r.Loop(a.runs.Loop())
+	r.Loop(a.runs.Schedules())
+	// One loop and not four, so that one process owns them together: what it keeps
+	// in memory of logs, detectors and groups serves all of them.
+	r.Loop(loop.Loop{
+		Name: Name, Title: kind.T("自主运维：测量、观察、判断、处置、取证、学习", "Autonomy: measure, observe, find the cause, act, prove, learn"),
+		Watch: []loop.Watch{
+			{Kind: engine.ThingKind, States: []string{engine.Proposed, engine.Confirmed, engine.Dismissed, engine.Retired}},
+			{Kind: engine.AutopilotKind, States: []string{engine.AutopilotOn, engine.AutopilotStopped}},
+			{Kind: engine.IncidentKind, States: []string{engine.Open, engine.Escalated, engine.Acknowledged, engine.Recovered}},
+			{Kind: engine.CaseKind, States: []string{engine.Live, engine.Outdated, engine.Rejected}},
+		},
+		Look: a.look, Workers: 8, PerSecond: 1000, Every: 5 * time.Minute,
+	})
+	return nil
+}
+
+// look looks at whatever changed.
+func (a *App) look(ctx context.Context, h *loop.Handle, key record.Key) (time.Duration, error) {
+	switch key.Kind {
+	case engine.ThingKind:
+		return a.lookThing(ctx, h, key)
+	case engine.AutopilotKind:
+		return a.observe(ctx, h, key)
+	case engine.IncidentKind:
+		return a.lookIncident(ctx, h, key)
+	}
+	return 0, a.relearn(ctx, a.mind) // a case was reviewed
+}
+
+// Provision implements app.Provisioner.
+func (a *App) Provision(_ context.Context, h *app.Host) error {
+	a.kernel, a.series, a.blobs, a.clock, a.log, a.folder = h.Kernel, h.Series, h.Blobs, h.Clock, h.Log, h.DataDir
+	a.system = identity.ForLoop(Name)
+	a.runs.Open(h.DataDir, h.Log)
+	a.config = defaults
+	return h.Config(Name, &a.config)
+}
+
+// Validate implements app.Validator.
+func (a *App) Validate() error { return a.config.validate() }
+
+// Start implements app.Starter: it delivers the runbooks, makes sure there is an
+// autopilot, and begins to measure.
+func (a *App) Start(ctx context.Context) error {
+	a.running = ctx
+	if err := a.deliver(ctx); err != nil {
+		return err
+	}
+	var err error
+	if a.mind, err = a.newMind(ctx); err != nil {
+		return err
+	}
+	a.senses = newSenses(a.mind.base(), a.clock)
+	a.measures = a.newMeasuring()
+	a.wait.Go(func() { a.measures.collector.Run(ctx) })
+	return nil
+}
+
+// deliver brings what comes with the program into the records.
+func (a *App) deliver(ctx context.Context) error {
+	books, err := automation.Shipped(a.runs.Registry())
+	if err != nil {
+		return err
+	}
+	if err := automation.Deliver(ctx, a.kernel, a.system, books); err != nil {
+		return err
+	}
+	return ensure(ctx, a.kernel, a.system, engine.AutopilotMain, engine.Autopilot{Level: engine.LevelApprove, MaxRisk: engine.RiskMedium, PerHour: 30, PerThing: 3})
+}
+
+// Stop implements app.Stopper: it waits for what measures.
+func (a *App) Stop(ctx context.Context) error {
+	done := make(chan struct{})
+	go func() {
+		a.wait.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+	return a.observer.keep(a.folder)
+}

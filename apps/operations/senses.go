@@ -1,0 +1,260 @@
+package operations
+
+import (
+	"context"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"zhiwei/engine"
+	"zhiwei/engine/data"
+	"zhiwei/engine/intelligence/detect"
+	"zhiwei/engine/intelligence/logs"
+	"zhiwei/engine/knowledge"
+	"zhiwei/kernel/clock"
+	"zhiwei/kernel/series"
+)
+
+// Bounds of what is kept in memory.
+const (
+	// maxDetectors is how many series are watched for the unusual, maxLarge how many
+	// of them closely: 1 KB and 50 KB each (engine/intelligence/detect).
+	maxDetectors = 50_000
+	maxLarge     = 1_000
+	// unusualFor is how long a detector's judgement counts as present.
+	unusualFor = 3 * time.Minute
+	// saidFor is how long a log line counts as present, and maxSaid how many a
+	// thing are kept.
+	saidFor = 5 * time.Minute
+	maxSaid = 40
+)
+
+// senses keep what cannot be asked of the series store: what detectors find
+// unusual, what logs say.
+type senses struct {
+	clock   clock.Clock
+	pool    *detect.Pool
+	unusual map[string]bool // metrics that the knowledge asks about
+	signs   []*regexp.Regexp
+
+	mu    sync.Mutex
+	felt  map[string]engine.Symptom   // by series: newest judgement that stood out
+	last  map[string]counted          // by series: of counters, to feel their rate
+	said  map[string][]engine.Symptom // by thing, newest last
+	tails map[string]*tail            // by thing
+	lines int64
+}
+
+type counted struct {
+	at    time.Time
+	value float64
+}
+
+// tail is what follows the logs of one thing.
+type tail struct {
+	files string
+	stop  context.CancelFunc
+	watch *logs.Watch
+	mu    sync.Mutex
+}
+
+func newSenses(b *knowledge.Base, clk clock.Clock) *senses {
+	s := &senses{
+		clock: clk, pool: detect.NewPool(maxDetectors, maxLarge), unusual: map[string]bool{},
+		felt: map[string]engine.Symptom{}, last: map[string]counted{}, said: map[string][]engine.Symptom{}, tails: map[string]*tail{},
+	}
+	for _, term := range b.Terms() {
+		if metric, ok := strings.CutPrefix(term, "anomaly("); ok {
+			s.unusual[strings.TrimSuffix(metric, ")")] = true
+		}
+	}
+	for _, sign := range b.Signs() {
+		for _, l := range sign.Log {
+			if re, err := regexp.Compile(l); err == nil { // packs were checked when they were read
+				s.signs = append(s.signs, re)
+			}
+		}
+	}
+	return s
+}
+
+// feel judges samples of the metrics that somebody asks about.
+func (s *senses) feel(samples []series.Sample) {
+	for _, m := range samples {
+		thing := m.Labels["thing"]
+		if thing == "" || !s.unusual[m.Name] {
+			continue
+		}
+		key := identify(m)
+		value, ok := m.Value, true
+		if strings.HasSuffix(m.Name, "_total") {
+			value, ok = s.rate(key, m)
+		}
+		if !ok {
+			continue
+		}
+		v, err := s.pool.Next(key, 1, m.At, value)
+		if err != nil {
+			continue // full: counted by the pool
+		}
+		s.mu.Lock()
+		switch {
+		case v.Alarm:
+			labels := map[string]string{}
+			for k, val := range m.Labels {
+				if k != "thing" {
+					labels[k] = val
+				}
+			}
+			s.felt[key] = v.Symptom(thing, m.Name, labels, m.At)
+		case !s.felt[key].At.IsZero() && m.At.Sub(s.felt[key].At) > unusualFor:
+			delete(s.felt, key)
+		}
+		s.mu.Unlock()
+	}
+}
+
+// rate is how fast a counter rises; ok is false at its first sample and where it
+// began anew.
+func (s *senses) rate(key string, m series.Sample) (value float64, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before, there := s.last[key]
+	s.last[key] = counted{m.At, m.Value}
+	took := m.At.Sub(before.at).Seconds()
+	if !there || took <= 0 || m.Value < before.value {
+		return 0, false
+	}
+	return (m.Value - before.value) / took, true
+}
+
+func identify(m series.Sample) string {
+	names := make([]string, 0, len(m.Labels))
+	for n := range m.Labels {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	var b strings.Builder
+	b.WriteString(m.Name)
+	for _, n := range names {
+		b.WriteByte(0)
+		b.WriteString(n)
+		b.WriteByte(1)
+		b.WriteString(m.Labels[n])
+	}
+	return b.String()
+}
+
+// hear takes in one log line of a thing.
+func (s *senses) hear(thing string, at time.Time, text string, w *tail) {
+	tells := slices.ContainsFunc(s.signs, func(re *regexp.Regexp) bool { return re.MatchString(text) })
+	var found []logs.Finding
+	if w != nil {
+		w.mu.Lock()
+		_, found = w.watch.Read(at, text)
+		w.mu.Unlock()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lines++
+	if tells {
+		s.say(engine.Symptom{Thing: thing, Source: engine.FromLog, Text: text, Since: at, At: at})
+	}
+	for i := range found {
+		s.say(found[i].Symptom(thing))
+	}
+}
+
+// say keeps a symptom of a log, once for each text.
+func (s *senses) say(y engine.Symptom) {
+	list := s.said[y.Thing]
+	if i := slices.IndexFunc(list, func(o engine.Symptom) bool { return o.Name == y.Name && o.Text == y.Text }); i >= 0 {
+		y.Since = list[i].Since
+		list = slices.Delete(list, i, i+1)
+	}
+	list = append(list, y)
+	s.said[y.Thing] = list[max(0, len(list)-maxSaid):]
+}
+
+// follow reads the log files that a thing's labels name, or no longer.
+func (s *senses) follow(ctx context.Context, wait *sync.WaitGroup, a *App, t engine.Thing) {
+	files, err := data.LogFiles(t)
+	if err != nil {
+		a.log.Warn("the logs of a thing are not followed", "thing", t.Name, "err", err)
+	}
+	all := strings.Join(files, "\x00")
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if old := s.tails[t.ID]; old != nil {
+		if old.files == all {
+			return
+		}
+		old.stop()
+		delete(s.tails, t.ID)
+	}
+	if all == "" {
+		return
+	}
+	following, stop := context.WithCancel(a.running)
+	w := &tail{files: all, stop: stop, watch: logs.NewWatch(logs.New(0))}
+	s.tails[t.ID] = w
+	for _, path := range files {
+		wait.Go(func() {
+			err := data.FollowLog(following, a.clock, path, func(line string) { s.hear(t.ID, a.clock.Now(), line, w) })
+			if err != nil && following.Err() == nil {
+				a.log.Warn("a log file is not followed", "file", path, "err", err)
+			}
+		})
+	}
+}
+
+// present are the symptoms of the things that are kept here and still count.
+func (s *senses) present(ids map[string]bool, now time.Time) (out []engine.Symptom) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, y := range s.felt {
+		if ids[y.Thing] && now.Sub(y.At) <= unusualFor {
+			out = append(out, y)
+		}
+	}
+	for id := range ids {
+		list := slices.DeleteFunc(s.said[id], func(y engine.Symptom) bool { return now.Sub(y.At) > saidFor })
+		s.said[id] = list
+		if len(list) == 0 {
+			delete(s.said, id)
+		}
+		out = append(out, list...)
+		if s.tails[id] != nil { // its logs are read: what is not there was not said
+			out = append(out, engine.Symptom{Thing: id, Source: engine.FromLog, Absent: true, At: now})
+		}
+	}
+	return out
+}
+
+// heard are the things whose logs say something now.
+func (s *senses) heard() (ids []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id, list := range s.said {
+		if len(list) > 0 {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// forget leaves out what the logs of things said before t: a remedy was applied
+// then, and what was said of the time before tells nothing of it.
+func (s *senses) forget(ids []string, t time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, id := range ids {
+		if list := slices.DeleteFunc(s.said[id], func(y engine.Symptom) bool { return !y.At.After(t) }); len(list) == 0 {
+			delete(s.said, id)
+		} else {
+			s.said[id] = list
+		}
+	}
+}
