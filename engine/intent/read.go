@@ -1,0 +1,880 @@
+// Package intent reads what is wanted from a sentence, measures how far it is
+// met, weighs it against what else is wanted and asks automation to act for it.
+// It guesses nothing: a part of a sentence that it does not understand is named,
+// and what it cannot measure counts as unknown, never as met. It acts on
+// nothing itself; what is done is done by runs of runbooks.
+package intent
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"zhiwei/engine"
+	"zhiwei/kernel/errs"
+	"zhiwei/kernel/kind"
+)
+
+// Reading is what a sentence was understood as. It may be confirmed where
+// Unclear is empty and Goals are not.
+type Reading struct {
+	Text     string          `json:"text"`
+	Goals    []engine.Goal   `json:"goals"`
+	Policies []engine.Policy `json:"policies"`
+	KPIs     []KPI           `json:"kpis"`
+	// Says is the reading in other words, the same for all wordings of the same:
+	// reading it again gives the same goals.
+	Says kind.Text `json:"says"`
+	// Taken is what the sentence leaves open and was filled in as usual.
+	Taken   []kind.Text `json:"taken,omitempty"`
+	Unclear []Unclear   `json:"unclear,omitempty"`
+}
+
+// Unclear is a part of a sentence that was not understood, or that may mean
+// several things.
+type Unclear struct {
+	Part    string    `json:"part"` // as written; empty: something is missing
+	From    int       `json:"from"` // its place in Text, in characters
+	To      int       `json:"to"`
+	Say     kind.Text `json:"say"`
+	Choices []Choice  `json:"choices,omitempty"`
+}
+
+// Choice is one way to make a part clear: Text is the whole sentence then, to be
+// read again.
+type Choice struct {
+	Title kind.Text `json:"title"`
+	Text  string    `json:"text"`
+}
+
+// KPI is a number by which a goal is watched, as a series with the labels
+// "intent" and "goal".
+type KPI struct {
+	Goal   string    `json:"goal"`
+	Metric string    `json:"metric"`
+	Title  kind.Text `json:"title"`
+	Target string    `json:"target"`
+	Query  string    `json:"query,omitempty"` // PromQL that is measured; $ stands for the things
+}
+
+// Bounds of a sentence: what a person writes as one wish.
+const (
+	maxSentence = 1000 // characters
+	maxGoals    = 20
+)
+
+// Read understands a sentence in Chinese or English. It knows the names given
+// and takes other words it does not know as names where a name can stand.
+// Errors: Invalid where the text is empty or too long; everything else it tells
+// in Unclear.
+func Read(text string, names ...Known) (Reading, error) {
+	sentence := []rune(strings.TrimSpace(text))
+	if len(sentence) == 0 || len(sentence) > maxSentence {
+		return Reading{}, errs.E(errs.Invalid, "read intent", "text", fmt.Sprintf("请用一句话写下意图，不超过 %d 个字。", maxSentence), fmt.Sprintf("Write the intent in a sentence of at most %d characters.", maxSentence)).At("text")
+	}
+	r := &reader{sentence: sentence, classes: map[string]string{}, out: Reading{Text: string(sentence)}}
+	for _, k := range names {
+		r.classes[k.Name] = k.Class
+	}
+	r.read(chunk(scan(sentence, nameWords(names))))
+	r.finish()
+	return r.out, nil
+}
+
+type reader struct {
+	sentence []rune
+	classes  map[string]string // of known names
+	out      Reading
+	last     *clause // of the same sentence
+	first    int     // goal that the sentence began with
+}
+
+// clause is the pieces of one goal, and what they say.
+type clause struct {
+	pieces   []piece
+	names    []string
+	class    string
+	how      string
+	part     string
+	severity string
+	measures []string // candidates
+	called   piece    // how the measure was called
+	bounds   []piece
+	share    string
+	period   string
+	hours    *engine.Hours
+	strength string
+	denied   int
+	action   bool
+	chosen   Measure
+	from, to int
+}
+
+func (r *reader) read(pieces []piece) {
+	var fragments [][]piece
+	var fragment []piece
+	flush := func() {
+		if len(fragment) > 0 {
+			fragments = append(fragments, fragment)
+		}
+		fragment = nil
+	}
+	sentence := func() {
+		flush()
+		r.last, r.first = nil, len(r.out.Goals)
+		for _, c := range group(fragments) {
+			r.clause(c)
+		}
+		r.join()
+		fragments = nil
+	}
+	for _, p := range pieces {
+		switch p.what {
+		case split:
+			fragment = append(fragment, p)
+			flush()
+		case ended:
+			sentence()
+		default:
+			fragment = append(fragment, p)
+		}
+	}
+	sentence()
+}
+
+// group makes clauses of fragments: a fragment with a bound closes a clause, what
+// comes before it belongs to it, and what only says when or how firmly belongs
+// to the clause before.
+func group(fragments [][]piece) []*clause {
+	var out []*clause
+	var open []piece
+	for n, f := range fragments {
+		core, modifies, acts := nature(f)
+		switch {
+		case acts:
+			out = append(out, &clause{pieces: append(open, f...), action: true})
+			open = nil
+		case core && len(open) == 0 && len(out) > 0 && completes(out[len(out)-1].pieces, f):
+			out[len(out)-1].pieces = append(out[len(out)-1].pieces, f...)
+		case core:
+			out = append(out, &clause{pieces: append(open, f...)})
+			open = nil
+		case modifies && len(open) == 0 && len(out) > 0 && !out[len(out)-1].action && fits(out[len(out)-1].pieces, f):
+			out[len(out)-1].pieces = append(out[len(out)-1].pieces, f...)
+		default:
+			open = append(open, f...)
+		}
+		if n == len(fragments)-1 && len(open) > 0 {
+			out = append(out, &clause{pieces: open})
+		}
+	}
+	return out
+}
+
+// nature tells what a fragment can be. A flag needs no number.
+func nature(f []piece) (core, modifies, acts bool) {
+	modifies = true
+	for _, p := range f {
+		switch p.what {
+		case bound, bare:
+			core, modifies = true, false
+		case plain:
+			if p.is(otherwise) {
+				acts = true
+			}
+			if code, ok := p.value(measure); ok {
+				if m, _ := MeasureNamed(code); m.Unit == flag {
+					core = true
+				}
+			}
+			if p.form == name || !p.is(filler) && !p.is(strength) && !p.is(ofTime) && !p.is(judged) {
+				modifies = false
+			}
+		case denial:
+			modifies = false
+		}
+	}
+	return core, modifies, acts
+}
+
+// completes tells whether a fragment is no more than the other bound of what a
+// clause bounds on one side: "… at least 20 °C and at most 28 °C".
+func completes(have, more []piece) bool {
+	var last, other *piece
+	for i, p := range have {
+		if p.what == bound {
+			last = &have[i]
+		}
+	}
+	for i, p := range more {
+		switch {
+		case p.what == bound:
+			other = &more[i]
+		case p.what == plain && (p.form == name || p.is(class) || p.is(part) || p.is(measure)), p.what == bare:
+			return false
+		}
+	}
+	return last != nil && other != nil && (last.min == nil) != (last.max == nil) && (other.min == nil) == (last.max == nil) && (other.max == nil) == (last.min == nil) &&
+		cmp.Or(last.min, last.max).dim() == cmp.Or(other.min, other.max).dim()
+}
+
+// fits tells whether a modifier says what the clause does not say yet.
+func fits(have, more []piece) bool {
+	for _, p := range more {
+		if p.what == shares || p.what == over || p.what == within && p.hours != nil {
+			if slices.ContainsFunc(have, func(h piece) bool { return h.what == p.what && (p.hours == nil || h.hours != nil) }) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// clause reads one clause into goals.
+func (r *reader) clause(c *clause) {
+	c.from, c.to = c.pieces[0].from, c.pieces[len(c.pieces)-1].to
+	if c.action {
+		r.action(c)
+		return
+	}
+	before := len(r.out.Unclear)
+	r.fill(c)
+	if len(c.pieces) == 1 && c.pieces[0].what == split || len(r.out.Unclear) == before && !c.says() {
+		return
+	}
+	own := len(c.names) > 0 || c.class != "" || c.part != ""
+	if l := r.last; l != nil && !own {
+		c.names, c.class, c.how, c.part, c.severity = l.names, l.class, cmp.Or(c.how, l.how), l.part, l.severity
+		c.share, c.period, c.strength = cmp.Or(c.share, l.share), cmp.Or(c.period, l.period), cmp.Or(c.strength, l.strength)
+		if c.hours == nil {
+			c.hours = l.hours
+		}
+	}
+	if !r.choose(c) || !r.subject(c) {
+		r.last = c
+		return
+	}
+	r.last = c
+	if len(r.out.Unclear) > before {
+		return
+	}
+	r.goals(c)
+}
+
+// says tells whether a clause says anything.
+func (c *clause) says() bool {
+	return len(c.names) > 0 || c.class != "" || c.part != "" || len(c.measures) > 0 || len(c.bounds) > 0 || c.share != "" || c.period != "" || c.hours != nil || c.severity != "" || c.denied > 0
+}
+
+// fill sorts the pieces of a clause by what they say.
+func (r *reader) fill(c *clause) {
+	measured := 0
+	for _, p := range c.pieces {
+		if p.what == plain && p.form == phrase && p.is(measure) {
+			measured++
+		}
+	}
+	head, subject := -1, r.subjectRun(c.pieces)
+	var atClass []int
+	for i, p := range c.pieces {
+		switch p.what {
+		case split:
+		case broken:
+			r.broken(p)
+		case bound, bare:
+			c.bounds = append(c.bounds, p)
+		case denial:
+			c.denied++
+		case shares:
+			if c.share != "" && c.share != p.share {
+				r.twice(p)
+			}
+			c.share = p.share
+		case over:
+			if p.period == "" {
+				r.unclear(p.from, p.to, kind.T("周期须在 1 小时到 366 天之间。", "A period is from 1 hour to 366 days."))
+			} else if c.period != "" && c.period != p.period {
+				r.twice(p)
+			}
+			c.period = p.period
+		case within:
+			if c.hours == nil {
+				c.hours = &engine.Hours{}
+			}
+			if p.hours != nil {
+				c.hours.From, c.hours.Until = p.hours.From, p.hours.Until
+			}
+			c.hours.Days = append(c.hours.Days, p.days...)
+			if p.word {
+				r.take("“工作日”按周一至周五计，不扣除法定节假日", "working days are Monday to Friday, public holidays among them")
+			}
+		case plain:
+			if p.form == name {
+				if !subject[i] {
+					r.unknown(p)
+				} else if n := strings.TrimSpace(p.text); n != "" {
+					c.names = append(c.names, n)
+				}
+				continue
+			}
+			if n, ok := p.value(known); ok && (subject[i] || !p.is(measure) && !p.is(class)) {
+				c.names = append(c.names, n)
+				c.class = cmp.Or(c.class, r.classes[n])
+				continue
+			}
+			r.phrase(c, p, measured, &head, &atClass, i)
+		}
+	}
+	r.head(c, atClass)
+	if h := c.hours; h != nil {
+		slices.Sort(h.Days)
+		h.Days = slices.Compact(h.Days)
+		everyDay := len(h.Days) == 7
+		if everyDay {
+			h.Days = nil
+		}
+		if h.From == "" && h.Until == "" && len(h.Days) == 0 {
+			c.hours = nil
+			if everyDay && c.period == "" {
+				c.period = "24h"
+			}
+		}
+	}
+}
+
+// phrase takes one phrase of the lexicon.
+func (r *reader) phrase(c *clause, p piece, measured int, head *int, atClass *[]int, i int) {
+	switch {
+	case p.is(measure) && (!p.is(class) || measured == 1):
+		var codes []string
+		for _, m := range p.meanings {
+			if m.role == measure {
+				codes = append(codes, m.value)
+			}
+		}
+		both := codes
+		if len(c.measures) > 0 {
+			both = slices.DeleteFunc(slices.Clone(codes), func(s string) bool { return !slices.Contains(c.measures, s) })
+		}
+		if len(both) == 0 {
+			r.unclear(p.from, p.to, kind.T("一个目标里有两个指标；请用分号分成两句。", "One goal holds two measures; write two sentences with a semicolon between them."))
+			return
+		}
+		c.measures, c.called = both, p
+	case p.is(class):
+		v, _ := p.value(class)
+		*atClass = append(*atClass, i)
+		*head, c.class = i, v
+	case p.is(part):
+		c.part, _ = p.value(part)
+	case p.is(quantifier):
+		v, _ := p.value(quantifier)
+		if c.how != "" && c.how != v && c.how != engine.EachThing && v != engine.EachThing {
+			r.twice(p)
+		}
+		if c.how == "" || v != engine.EachThing {
+			c.how = v
+		}
+	case p.is(severity):
+		c.severity, _ = p.value(severity)
+	case p.is(strength):
+		c.strength, _ = p.value(strength)
+	case p.is(filler), p.is(ofTime), p.is(ofCases), p.is(judged), p.is(orLess), p.is(through) && p.text != "-":
+	default:
+		r.unknown(p)
+	}
+}
+
+// head finds which of several classes a clause is about: the last in Chinese, the
+// one before "of" in English. The others belong to the name.
+func (r *reader) head(c *clause, at []int) {
+	if len(at) < 2 {
+		return
+	}
+	head := at[len(at)-1]
+	for n := 0; n+1 < len(at); n++ {
+		a, _ := c.pieces[at[n]].value(class)
+		b, _ := c.pieces[at[n+1]].value(class)
+		if a != b && slices.ContainsFunc(c.pieces[at[n]:at[n+1]], func(p piece) bool { return p.what == split }) {
+			r.unclear(c.pieces[at[n]].from, c.pieces[at[n+1]].to, kind.T("一个目标里有两类对象；请用分号分成两句。", "One goal is about two classes; write two sentences with a semicolon between them."))
+			return
+		}
+		between := " " + strings.ToLower(string(r.sentence[c.pieces[at[n]].to:c.pieces[at[n+1]].from])) + " "
+		if strings.Contains(between, " of ") {
+			head = at[n]
+			break
+		}
+	}
+	c.class, _ = c.pieces[head].value(class)
+	for _, i := range at {
+		if v, _ := c.pieces[i].value(class); i != head && v != c.class && len(c.names) == 0 {
+			c.names = append(c.names, c.pieces[i].text)
+		}
+	}
+}
+
+// subjectRun finds the pieces that may name the subject: those around the class,
+// else those around the first name, with nothing between but what may stand in a
+// list of names.
+func (r *reader) subjectRun(pieces []piece) map[int]bool {
+	var best, run map[int]bool
+	bestClass, hasClass, hasName, classBefore := false, false, false, false
+	end := func() {
+		if run != nil && (hasName || hasClass) && (best == nil || hasClass && hasName && !bestClass) {
+			best, bestClass = run, hasClass && hasName
+		}
+		run, hasClass, hasName, classBefore = nil, false, false, false
+	}
+	for i, p := range pieces {
+		named := p.what == plain && (p.form == name || p.is(known))
+		classed := p.what == plain && p.form == phrase && (p.is(class) || p.is(part))
+		if !named && !classed && p.what != split && !(p.what == plain && (p.is(filler) || p.is(quantifier) || p.is(severity))) {
+			end()
+			continue
+		}
+		if named && p.form == name && !p.quoted && classBefore && chineseText([]rune(p.text)) {
+			end() // in Chinese a name stands before what it names
+		}
+		if run == nil {
+			run = map[int]bool{}
+		}
+		run[i] = true
+		hasName, hasClass = hasName || named, hasClass || classed
+		classBefore = p.what != split && (classBefore || classed)
+	}
+	end()
+	return best
+}
+
+// choose finds the measure that a clause means.
+func (r *reader) choose(c *clause) bool {
+	if c.part != "" && c.class == "" {
+		c.class = string(engine.ClassVolume)
+	}
+	if c.class == "" && c.severity != "" && len(c.names) == 0 {
+		c.class = engine.SubjectIncident
+	}
+	dim := dimension("")
+	for _, b := range c.bounds {
+		for _, a := range []*amount{b.min, b.max} {
+			if a != nil && a.dim() != "" {
+				dim = a.dim()
+			}
+		}
+	}
+	fits := func(m Measure) bool {
+		if !m.of(c.class) {
+			return false
+		}
+		switch {
+		case dim == "" || m.Unit == dim:
+			return true
+		case dim == ratio && (m.Unit == flag || m.cases()):
+			return true // the share
+		}
+		return false
+	}
+	var list []Measure
+	told := c.measures
+	if len(told) == 0 && r.last != nil && r.last.chosen.Code != "" && r.last.chosen.Unit == dim {
+		told = []string{r.last.chosen.Code}
+	}
+	for _, m := range measures {
+		if len(told) > 0 && slices.Contains(told, m.Code) && fits(m) || len(told) == 0 && m.implied && c.class != "" && len(m.Classes) > 0 && fits(m) && dim != "" && m.Unit == dim && m.of(c.class) && slices.Contains(m.Classes, engine.Class(c.class)) {
+			list = append(list, m)
+		}
+	}
+	if len(list) > 1 && len(c.names) > 0 && c.class == "" && slices.ContainsFunc(list, Measure.cases) {
+		list = slices.DeleteFunc(list, Measure.cases)
+	}
+	if called := strings.ToLower(c.called.text); len(list) > 1 { // its own title before what others are called too
+		for _, m := range list {
+			if m.Title.ZH == called || m.Title.EN == called {
+				list = []Measure{m}
+				break
+			}
+		}
+	}
+	if len(list) == 1 {
+		c.chosen = list[0]
+		return true
+	}
+	switch {
+	case len(list) > 1:
+		u := r.unclear(c.called.from, c.called.to, kind.T("这里可以指多个指标，请选一个。", "This may mean several measures; choose one."))
+		for _, m := range list {
+			r.choice(u, m.Title, c.called.from, c.called.to, m.Title)
+		}
+	case len(c.measures) > 0:
+		m, _ := MeasureNamed(c.measures[0])
+		u := r.unclear(c.called.from, c.called.to, kind.T("“"+m.Title.ZH+"”与句中的对象或单位不符。", "“"+m.Title.EN+"” does not go with the subject or the unit."))
+		for _, m := range measures {
+			if fits(m) && m.Unit == dim && dim != "" && c.class != "" && len(u.Choices) < 6 {
+				r.choice(u, m.Title, c.called.from, c.called.to, m.Title)
+			}
+		}
+	case len(c.bounds) > 0:
+		at := c.bounds[0].from
+		u := r.unclear(c.bounds[0].from, c.bounds[0].to, kind.T("没有说明这个数值是什么指标的。", "What this number measures is not said."))
+		for _, m := range measures {
+			if fits(m) && (dim == "" || m.Unit == dim) && m.Unit != flag && len(u.Choices) < 8 {
+				r.choice(u, m.Title, at, at, kind.T(m.Title.ZH, " "+m.Title.EN+" "))
+			}
+		}
+	default:
+		r.unclear(c.from, c.to, kind.T("这里没有可测量的目标：请写明指标和数值，例如“应答时间不超过 300 毫秒”。", "There is no goal here that can be measured; name the measure and the bound, such as “response time at most 300 ms”."))
+	}
+	return false
+}
+
+// subject sees to it that a clause is about something.
+func (r *reader) subject(c *clause) bool {
+	m := c.chosen
+	if c.class == "" && m.cases() {
+		c.class = engine.SubjectIncident
+	}
+	if c.severity != "" && c.class != engine.SubjectIncident {
+		r.unclear(c.from, c.to, kind.T("级别只用于事件；请去掉级别，或给对象的名称加上引号。", "A severity is for incidents; leave it out, or put the name of the subject in quotation marks."))
+		return false
+	}
+	if len(c.names) > 0 || c.class != "" {
+		return true
+	}
+	u := r.unclear(c.from, c.to, kind.T("没有说明是谁的"+m.Title.ZH+"。", "Whose "+m.Title.EN+" is meant is not said."))
+	list := m.Classes
+	if len(list) == 0 {
+		list = []engine.Class{engine.ClassApplication, engine.ClassDatabase, engine.ClassHost}
+	}
+	for _, cl := range list {
+		t := classTitle(string(cl))
+		r.choice(u, kind.T("每个"+t.ZH, "every "+t.EN), c.from, c.from, kind.T("每个"+t.ZH+"的", "every "+t.EN+" "))
+	}
+	return false
+}
+
+// goals makes the goals of a clause that is clear so far.
+func (r *reader) goals(c *clause) {
+	m := c.chosen
+	g := engine.Goal{Measure: m.Code, Share: 1, Period: cmp.Or(c.period, "720h"), Hours: c.hours, Strength: cmp.Or(c.strength, engine.AsTarget)}
+	if c.share != "" {
+		g.Share = amount{c.share, percent}.value()
+	}
+	for _, b := range c.bounds {
+		if !r.bind(c, &g, b) {
+			return
+		}
+	}
+	if m.Unit == flag {
+		want := m.Want
+		if (c.denied%2 == 1) != (want == 0) {
+			r.unclear(c.called.from, c.called.to, kind.T("请写明要有还是不要有“"+m.Title.ZH+"”。", "Say whether “"+m.Title.EN+"” is wanted or not."))
+			return
+		}
+		if want == 0 {
+			g.Max = &want
+		} else {
+			g.Min = &want
+		}
+	}
+	switch {
+	case g.Min == nil && g.Max == nil:
+		r.unclear(c.from, c.to, kind.T("“"+m.Title.ZH+"”要达到多少，没有写。", "How much “"+m.Title.EN+"” is wanted is not said."))
+		return
+	case g.Min != nil && g.Max != nil && *g.Min > *g.Max:
+		r.unclear(c.bounds[0].from, c.bounds[0].to, kind.T("下限高于上限。", "The lower bound lies above the upper one."))
+		return
+	case g.Share <= 0 || g.Share > 1:
+		r.unclear(c.from, c.to, kind.T("比例须大于 0 且不超过 100%。", "A share is above 0 and at most 100 %."))
+		return
+	}
+	if c.share == "" && g.Share == 1 {
+		if m.cases() {
+			r.take("未写比例：每一次都算", "no share is given: every case counts")
+		} else {
+			r.take("未写比例：始终如此", "no share is given: always")
+		}
+	}
+	if c.period == "" {
+		r.take("未写考核周期：按 30 天计", "no period is given: judged over 30 days")
+	}
+	if c.how == "" && c.denied > 0 {
+		c.how = engine.EachThing
+	}
+	if c.how == "" && len(c.names) == 0 && !m.cases() {
+		t := classTitle(c.class)
+		if c.part != "" {
+			t = kind.T("数据盘", "data disk")
+		}
+		r.take("未指明哪一个：每个"+t.ZH+"都算", "which one is not said: every "+t.EN+" counts")
+	}
+	names := c.names
+	if len(names) == 0 {
+		names = []string{""}
+	}
+	for _, n := range names {
+		g.Subject = engine.Subject{Name: n, Class: c.class, How: cmp.Or(c.how, engine.EachThing), Part: c.part, Severity: c.severity}
+		if len(r.out.Goals) >= maxGoals {
+			r.unclear(c.from, c.to, kind.T(fmt.Sprintf("一个意图最多 %d 个目标；请分成几个意图。", maxGoals), fmt.Sprintf("An intent holds at most %d goals; make several intents.", maxGoals)))
+			return
+		}
+		r.out.Goals = append(r.out.Goals, g)
+	}
+}
+
+// bind takes one bound into a goal.
+func (r *reader) bind(c *clause, g *engine.Goal, b piece) bool {
+	m := c.chosen
+	if m.Unit == flag || m.cases() {
+		if b.min != nil && b.min.unit == percent && b.max == nil && !b.flips || b.what == bare && b.min.unit == percent {
+			g.Share = b.min.value() // "availability 99.9 %", "95 % of the incidents"
+			c.share = b.min.number
+			return true
+		}
+		if m.Unit == flag {
+			r.unclear(b.from, b.to, kind.T("“"+m.Title.ZH+"”只有是与否；数值应是时间的比例，例如“99.9% 的时间”。", "“"+m.Title.EN+"” is so or not; the number should be a share, such as “99.9 % of the time”."))
+			return false
+		}
+	}
+	lo, hi := b.min, b.max
+	if c.denied%2 == 1 {
+		if !b.flips {
+			r.unclear(b.from, b.to, kind.T("否定与数值的意思不清；请写“不超过”或“不低于”。", "What the negation does to the number is not clear; write “at most” or “at least”."))
+			return false
+		}
+		lo, hi = hi, lo
+	}
+	if b.what == bare {
+		u := r.unclear(b.from, b.to, kind.T("没有写是不超过还是不低于。", "Whether this is the most or the least is not said."))
+		r.choice(u, kind.T("不超过", "at most"), b.from, b.from, kind.T("不超过 ", "at most "))
+		r.choice(u, kind.T("不低于", "at least"), b.from, b.from, kind.T("不低于 ", "at least "))
+		return false
+	}
+	for _, a := range []*amount{lo, hi} {
+		if a == nil {
+			continue
+		}
+		if a.unit == nil && m.Unit != count {
+			u := r.unclear(b.from, b.to, kind.T("数值没有单位。", "The number has no unit."))
+			for _, un := range units {
+				if un.dim == m.Unit && un.zh != "" {
+					r.choice(u, kind.T(un.zh, un.en), b.to, b.to, kind.T(" "+un.zh, " "+un.en))
+				}
+			}
+			return false
+		}
+		v := a.value()
+		if m.Unit == ratio && (v < 0 || v > 1) || m.Unit != celsius && v < 0 || v > maxValue || v != 0 && v > -minValue && v < minValue {
+			r.unclear(b.from, b.to, kind.T("这个数值超出“"+m.Title.ZH+"”可能的范围。", "The number lies outside of what “"+m.Title.EN+"” can be."))
+			return false
+		}
+	}
+	set := func(p **float64, a *amount) bool {
+		if a == nil {
+			return true
+		}
+		if v := a.value(); *p == nil || **p == v {
+			*p = &v
+			return true
+		}
+		r.twice(b)
+		return false
+	}
+	return set(&g.Min, lo) && set(&g.Max, hi)
+}
+
+// The bounds of numbers: what JSON writes without an exponent.
+const (
+	maxValue = 1e15
+	minValue = 1e-6
+)
+
+// join makes one goal of two that give the two bounds of the same.
+func (r *reader) join() {
+	goals := r.out.Goals[r.first:]
+	for i := 0; i < len(goals); i++ {
+		for j := i + 1; j < len(goals); j++ {
+			a, b := goals[i], goals[j]
+			if (a.Min == nil) == (b.Min == nil) || (a.Max == nil) == (b.Max == nil) || (a.Min == nil) == (a.Max == nil) {
+				continue
+			}
+			lo, hi := cmp.Or(a.Min, b.Min), cmp.Or(a.Max, b.Max)
+			a.Min, a.Max, b.Min, b.Max = lo, hi, lo, hi
+			if *lo <= *hi && identity(a) == identity(b) {
+				goals[i] = a
+				goals = slices.Delete(goals, j, j+1)
+				j--
+			}
+		}
+	}
+	r.out.Goals = r.out.Goals[:r.first+len(goals)]
+}
+
+// action reads "otherwise restart it": what is to be done for the goals of the
+// sentence.
+func (r *reader) action(c *clause) {
+	found := false
+	for _, p := range c.pieces {
+		switch {
+		case p.what == split:
+		case p.what == plain && p.is(action):
+			book, _ := p.value(action)
+			found = true
+			for _, g := range r.out.Goals[r.first:] {
+				r.out.Policies = append(r.out.Policies, engine.Policy{Goal: identity(g), When: engine.GoalMissed, Runbook: book, Asked: true})
+			}
+			if len(r.out.Goals) == r.first {
+				r.unclear(p.from, p.to, kind.T("要做的事之前没有目标。", "No goal stands before what is to be done."))
+			}
+		case p.what == plain && (p.is(otherwise) || p.is(filler)):
+		default:
+			r.unknown(p)
+		}
+	}
+	if !found {
+		u := r.unclear(c.from, c.to, kind.T("不明白未达到时要做什么。", "What is to be done where it is missed is not clear."))
+		for _, book := range []string{"call-person", "service-restart", "clear-space", "backup-rerun", "cooling-start"} {
+			zh, en := actions[book][0], ""
+			for _, w := range actions[book] {
+				if en == "" && w[0] < 0x80 {
+					en = w
+				}
+			}
+			r.choice(u, kind.T(zh, en), c.from, c.to, kind.T("否则"+zh, "otherwise "+en))
+		}
+	}
+}
+
+// finish gives the goals their ids, the stock policies, the numbers to watch and
+// the sentence.
+func (r *reader) finish() {
+	var goals []engine.Goal
+	seen := map[string]bool{}
+	for _, g := range r.out.Goals {
+		g.ID = identity(g)
+		if !seen[g.ID] {
+			seen[g.ID] = true
+			goals = append(goals, g)
+		}
+	}
+	r.out.Goals = goals
+	r.out.Policies = slices.DeleteFunc(r.out.Policies, func(p engine.Policy) bool { return !seen[p.Goal] })
+	for _, g := range goals {
+		m, _ := MeasureNamed(g.Measure)
+		r.out.Policies = append(r.out.Policies, stock(g, m)...)
+		r.out.KPIs = append(r.out.KPIs, kpis(g, m)...)
+	}
+	if len(goals) == 0 && len(r.out.Unclear) == 0 {
+		r.unclear(0, len(r.sentence), kind.T("这句话里没有可测量的目标：请写明对象、指标和数值。", "The sentence holds no goal that can be measured; name the subject, the measure and the bound."))
+	}
+	if len(goals) > 0 {
+		r.out.Says = Say(goals, r.out.Policies)
+	}
+}
+
+// stock are the policies of a measure where the sentence asks for nothing else.
+func stock(g engine.Goal, m Measure) []engine.Policy {
+	var out []engine.Policy
+	for _, side := range []struct {
+		name  string
+		limit *float64
+		books []string
+	}{{"low", g.Min, m.Low}, {"high", g.Max, m.High}} {
+		if side.limit == nil {
+			continue
+		}
+		for _, b := range side.books {
+			out = append(out, engine.Policy{Goal: g.ID, When: engine.GoalMissed, Runbook: b, Side: side.name})
+		}
+	}
+	return out
+}
+
+func kpis(g engine.Goal, m Measure) []KPI {
+	of := kind.T("时间", "of the time")
+	if m.cases() {
+		of = kind.T("次数", "of the cases")
+	}
+	target := written(g.Share, ratio, true)
+	out := []KPI{{Goal: g.ID, Metric: metricAttainment, Title: kind.T("达成率（"+of.ZH+"）", "attainment ("+of.EN+")"), Target: "≥ " + target, Query: m.Query}}
+	if g.Share < 1 {
+		out = append(out,
+			KPI{Goal: g.ID, Metric: metricBudget, Title: kind.T("剩余容许量", "error budget left"), Target: "> 0"},
+			KPI{Goal: g.ID, Metric: metricBurn, Title: kind.T("消耗速度", "burn rate"), Target: "≤ 1"})
+	}
+	return out
+}
+
+// identity is the id of a goal: of its content, so that a changed goal is
+// measured as another one.
+func identity(g engine.Goal) string {
+	g.ID = ""
+	raw, _ := json.Marshal(g) // of numbers that are finite and strings: it cannot fail
+	sum := sha256.Sum256(raw)
+	return "g" + hex.EncodeToString(sum[:5])
+}
+
+// periodOf is a goal's period; 30 days where it has none that can be read.
+func periodOf(g engine.Goal) time.Duration {
+	if d, err := time.ParseDuration(g.Period); err == nil && d >= minPeriod {
+		return d
+	}
+	return 30 * 24 * time.Hour
+}
+
+func (r *reader) take(zh, en string) {
+	t := kind.T(zh, en)
+	if !slices.Contains(r.out.Taken, t) {
+		r.out.Taken = append(r.out.Taken, t)
+	}
+}
+
+// unclear notes a part that is not clear.
+func (r *reader) unclear(from, to int, say kind.Text) *Unclear {
+	r.out.Unclear = append(r.out.Unclear, Unclear{Part: strings.TrimSpace(string(r.sentence[from:to])), From: from, To: to, Say: say})
+	return &r.out.Unclear[len(r.out.Unclear)-1]
+}
+
+// choice offers a way to write a part, in the language of the sentence.
+func (r *reader) choice(u *Unclear, title kind.Text, from, to int, instead kind.Text) {
+	text := instead.EN
+	if chineseText(r.sentence) {
+		text = instead.ZH
+	}
+	u.Choices = append(u.Choices, Choice{Title: title, Text: string(r.sentence[:from]) + text + string(r.sentence[to:])})
+}
+
+func chineseText(s []rune) bool {
+	return slices.ContainsFunc(s, func(r rune) bool { return unicode.Is(unicode.Han, r) })
+}
+
+func (r *reader) unknown(p piece) {
+	if strings.TrimFunc(p.text, func(c rune) bool { return !unicode.IsLetter(c) && !unicode.IsDigit(c) }) == "" && p.form == name {
+		return // a stray sign says nothing
+	}
+	u := r.unclear(p.from, p.to, kind.T("不明白“"+p.text+"”；若是名称，请加上引号。", "“"+p.text+"” is not understood; if it is a name, put it in quotation marks."))
+	r.choice(u, kind.T("去掉它", "leave it out"), p.from, p.to, kind.T("", ""))
+	if p.form == name {
+		r.choice(u, kind.T("它是名称", "it is a name"), p.from, p.to, kind.T("“"+strings.TrimSpace(p.text)+"”", "\""+strings.TrimSpace(p.text)+"\""))
+	}
+}
+
+func (r *reader) twice(p piece) {
+	r.unclear(p.from, p.to, kind.T("同一个目标里说了两次，而且不同；请留一个，或用分号分成两句。", "This is said twice in one goal, and differently; keep one, or write two sentences with a semicolon between them."))
+}
+
+func (r *reader) broken(p piece) {
+	switch p.say {
+	case halfHours:
+		r.unclear(p.from, p.to, kind.T("时段要有起止，例如 8:00–18:00。", "Hours have a beginning and an end, such as 8:00–18:00."))
+	case twoDirections:
+		r.unclear(p.from, p.to, kind.T("前后方向相反：一处说不超过，一处说不低于。", "The directions contradict each other: at most and at least."))
+	default:
+		r.unknown(p)
+	}
+}
