@@ -8,14 +8,18 @@
 package host
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"path/filepath"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/shirou/gopsutil/v4/cpu"
@@ -56,6 +60,9 @@ var parts = []part{
 	{"netdev", (*Machine).network},
 	{"stat", (*Machine).boot},
 	{"filefd", (*Machine).files},
+	{"counts", (*Machine).counts},
+	{"tcpstat", (*Machine).sockets},
+	{"timex", (*Machine).clock},
 	{"pressure", (*Machine).pressure},
 	{"processes", (*Machine).processes},
 }
@@ -163,29 +170,22 @@ func (m *Machine) memory(ctx context.Context, out *batch) error {
 	return nil
 }
 
-// filesystems tells the space of what is mounted from a device of this machine,
-// and of the root whatever it is: it is what fills up in a container. Network
-// file systems are left out, since asking one whose server is gone never
-// returns.
-func (m *Machine) filesystems(ctx context.Context, out *batch) error {
-	mounted, err := disk.PartitionsWithContext(ctx, false)
+// filesystems tells the space of what is mounted.
+func (m *Machine) filesystems(_ context.Context, out *batch) error {
+	text, err := os.ReadFile("/proc/self/mounts")
 	if err != nil {
 		return err
 	}
-	if !slices.ContainsFunc(mounted, func(p disk.PartitionStat) bool { return p.Mountpoint == "/" }) {
-		mounted = append(mounted, disk.PartitionStat{Device: "rootfs", Mountpoint: "/", Fstype: "rootfs"})
-	}
-	for _, p := range mounted {
-		u, err := disk.UsageWithContext(ctx, p.Mountpoint)
-		if err != nil || u.Total == 0 {
-			continue // no right to look, or unmounted meanwhile: node_exporter leaves it out too
+	for _, p := range mounts(string(text)) {
+		var u syscall.Statfs_t
+		if i, err := os.Stat(p.point); err != nil || !i.IsDir() {
+			continue // no right to look, unmounted meanwhile, or one file put in place
 		}
-		labels := []string{"device", p.Device, "fstype", p.Fstype, "mountpoint", p.Mountpoint}
-		out.add("node_filesystem_size_bytes", float64(u.Total), labels...)
-		out.add("node_filesystem_free_bytes", float64(u.Total-u.Used), labels...)
-		out.add("node_filesystem_avail_bytes", float64(u.Free), labels...)
-		out.add("node_filesystem_files", float64(u.InodesTotal), labels...)
-		out.add("node_filesystem_files_free", float64(u.InodesFree), labels...)
+		if err := syscall.Statfs(p.point, &u); err != nil || u.Blocks == 0 {
+			continue
+		}
+		block := float64(u.Bsize)
+		out.filesystem(p, float64(u.Blocks)*block, float64(u.Bfree)*block, float64(u.Bavail)*block, float64(u.Files), float64(u.Ffree))
 	}
 	return nil
 }
@@ -268,17 +268,70 @@ func (m *Machine) files(_ context.Context, out *batch) error {
 	if err != nil {
 		return err
 	}
-	f := strings.Fields(string(b)) // allocated, unused, maximum: proc_sys_fs(5)
-	if len(f) != 3 {
-		return fmt.Errorf("file-nr holds %d numbers, not 3", len(f))
+	return out.filenr(string(b))
+}
+
+// counts reads what some machines have and others have not: reclaimed and lost
+// memory, sockets, arrays of disks, memory controllers.
+func (m *Machine) counts(_ context.Context, out *batch) error {
+	for path, take := range map[string]func(string){"/proc/vmstat": out.vmstat, "/proc/net/sockstat": out.sockstat, "/proc/mdstat": out.mdstat} {
+		if b, err := os.ReadFile(path); err == nil {
+			take(string(b))
+		}
 	}
-	allocated, err1 := strconv.ParseFloat(f[0], 64)
-	maximum, err2 := strconv.ParseFloat(f[2], 64)
-	if err := errors.Join(err1, err2); err != nil {
-		return err
+	found, _ := filepath.Glob("/sys/devices/system/edac/mc/mc*/[cu]e_count") // the pattern is valid
+	for _, path := range found {
+		if b, err := os.ReadFile(path); err == nil {
+			out.edac(path, string(b))
+		}
 	}
-	out.add("node_filefd_allocated", allocated)
-	out.add("node_filefd_maximum", maximum)
+	return nil
+}
+
+// maxSockets bounds how much of the list of connections is read: some 200,000.
+const maxSockets = 32 << 20
+
+// sockets tells how many connections there are in each state.
+func (m *Machine) sockets(_ context.Context, out *batch) error {
+	n := map[string]float64{}
+	for _, path := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
+		f, err := os.Open(path)
+		if err != nil {
+			continue // no IPv6
+		}
+		in := bufio.NewScanner(io.LimitReader(f, maxSockets))
+		for in.Scan() {
+			if w := bytes.Fields(in.Bytes()); len(w) > 3 {
+				n[string(w[3])]++
+			}
+		}
+		_ = f.Close()
+	}
+	out.tcp(n)
+	return nil
+}
+
+// neverSynced is the error of a clock that nobody ever set right.
+const neverSynced = 16_000_000 // microseconds, NTP_PHASE_LIMIT of include/linux/timex.h
+
+// clock tells whether the clock is kept right, where it ever was: a machine that
+// is given its time by what it runs on has no such program.
+func (m *Machine) clock(_ context.Context, out *batch) error {
+	var t syscall.Timex
+	state, err := syscall.Adjtimex(&t)
+	if err != nil || t.Maxerror >= neverSynced {
+		return nil // not allowed, or nobody keeps it
+	}
+	const unsynced, nano, off = 0x40, 0x2000, 5 // STA_UNSYNC, STA_NANO, TIME_ERROR
+	synced, unit := 1.0, 1e-6
+	if t.Status&unsynced != 0 || state == off {
+		synced = 0
+	}
+	if t.Status&nano != 0 {
+		unit = 1e-9
+	}
+	out.add("node_timex_sync_status", synced)
+	out.add("node_timex_offset_seconds", float64(t.Offset)*unit)
 	return nil
 }
 
@@ -290,14 +343,21 @@ func (m *Machine) pressure(_ context.Context, out *batch) error {
 		if err != nil {
 			continue
 		}
-		some, full, err := parsePressure(string(b))
-		if err != nil {
+		if err := out.pressure(what, string(b)); err != nil {
 			return err
 		}
-		out.add("node_pressure_"+what+"_waiting_seconds_total", some)
-		if what != "cpu" { // on a whole machine something always runs
-			out.add("node_pressure_"+what+"_stalled_seconds_total", full)
-		}
+	}
+	return nil
+}
+
+func (b *batch) pressure(what, text string) error {
+	some, full, err := parsePressure(text)
+	if err != nil || text == "" {
+		return err
+	}
+	b.add("node_pressure_"+what+"_waiting_seconds_total", some)
+	if what != "cpu" { // on a whole machine something always runs
+		b.add("node_pressure_"+what+"_stalled_seconds_total", full)
 	}
 	return nil
 }

@@ -239,14 +239,15 @@ func (p Prober) process(want string) Result {
 		return fails(Unusable, errs.Sentence(err, "zh"), errs.Sentence(err, "en"))
 	}
 	for _, i := range all {
-		if i.matches(want) {
+		if i.Matches(want) {
 			return works(fmt.Sprintf("进程 %d（%s）在运行。", i.PID, i.Name), fmt.Sprintf("Process %d (%s) runs.", i.PID, i.Name))
 		}
 	}
 	return fails(Gone, "没有进程 "+want+"。", "There is no process "+want+".")
 }
 
-func (i Process) matches(want string) bool {
+// Matches tells whether it is the process that a check calls so; see Check.
+func (i Process) Matches(want string) bool {
 	if pid, err := strconv.Atoi(want); err == nil {
 		return i.PID == pid
 	}

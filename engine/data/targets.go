@@ -36,6 +36,8 @@ type Measures struct {
 	// a credential by its name. Both are kept in memory by the sources that need
 	// them, and shown nowhere.
 	Secret func(credential string) (user, secret string, err error)
+
+	table host.Table // of this machine's processes, for all that ask for some
 }
 
 // TargetLabel is a label of a thing that says how it is measured.
@@ -108,6 +110,10 @@ func init() { // the makers read the table again
 		{TargetLabel{"sql", "yes | URL", "yes", "database_*", tr("测量数据库或缓存：postgres://账号@主机:端口/库名、redis://主机:端口；yes 即标签 database 的地址。", "Measures a database or cache: postgres://account@host:port/database, redis://host:port; yes is the address in the label database.")}, false, (*asked).sql},
 		{TargetLabel{"sql_credential", account, "pg-monitor", "", tr("数据库的凭据，账号宜有 pg_monitor。", "Credential of the database; its account should have pg_monitor.")}, false, nil},
 		{TargetLabel{"local", "yes", "yes", "node_*, namedprocess_*", tr("它就是本程序所在的主机。", "It is the machine that this program runs on.")}, false, (*asked).local},
+		{TargetLabel{"ssh", at, "yes", "node_*, namedprocess_*, clock_offset_seconds", tr("经 SSH 测量 Linux 主机，不装代理；用标签 credential、user、host_key、port。", "Measures a Linux machine over SSH without an agent; uses the labels credential, user, host_key, port.")}, false, (*asked).ssh},
+		{TargetLabel{"process", "NAME[,NAME…]", "his-api", "namedprocess_*", tr("看这些进程，没有时也报 0 个；名中有空格或斜杠时看命令行。via 为 local 或没有地址时看本机，否则经 SSH。", "Watches these processes, and tells 0 where there are none; one with a blank or slash is part of the command line. On this machine where via is local or there is no address, else over SSH.")}, false, (*asked).process},
+		{TargetLabel{"volume", "PATH", "/data", "node_filesystem_*", tr("本机上的一个目录：它所在文件系统的空间。", "A folder of this machine: the space of the file system it lies on.")}, false, (*asked).volume},
+		{TargetLabel{"backup_files", "PATTERN", "/backup/his-*.dump", "backup_last_*", tr("备份任务在本机留下的文件：最新一个的时间和大小。", "The files a backup job leaves on this machine: when the newest was written and how large it is.")}, false, (*asked).backups},
 		{TargetLabel{"log_files", "PATH[:PATH…]", "/var/log/his.log", "", tr("本机上它的日志文件，冒号分隔。", "Its log files on this machine, separated by colons.")}, false, nil},
 	}
 }
@@ -147,6 +153,9 @@ func wayOf(label string) *way {
 // families are how labels begin that can only be meant for us.
 var families = []string{"probe_", "snmp_", "modbus_", "ipmi_", "redfish_", "scrape_", "sql_", "ssh_", "process_", "log_file"}
 
+// acting are labels within the families by which automation acts on a thing.
+var acting = []string{"snmp_set", "modbus_set", "modbus_start", "modbus_setpoint", "modbus_dry", "modbus_fan"}
+
 // Targets are what measures a thing, by its labels (see TargetLabels): one target
 // for each way. Its id is that of the thing, a slash and the label, and stays the
 // same as long as the label is there; its settings are those of now: call it
@@ -166,11 +175,9 @@ func (m *Measures) Targets(thing engine.Thing) ([]Target, error) {
 		a := &asked{m, thing, label, value}
 		switch {
 		case w == nil:
-			for _, f := range families {
-				if strings.HasPrefix(label, f) {
-					wrong = append(wrong, bad(thing, label, strings.Join(names(), ", "), "不认识", "is not known"))
-					break
-				}
+			ours := slices.ContainsFunc(families, func(f string) bool { return strings.HasPrefix(label, f) })
+			if ours && !slices.Contains(acting, label) {
+				wrong = append(wrong, bad(thing, label, strings.Join(names(), ", "), "不认识", "is not known"))
 			}
 		case label == "every":
 			d, err := time.ParseDuration(value)
@@ -479,6 +486,20 @@ func (a *asked) sql() (Source, error) {
 		return nil, a.bad("不能用："+errs.Sentence(err, "zh"), "cannot be used: "+errs.Sentence(err, "en"))
 	}
 	return d, nil
+}
+
+func (a *asked) volume() (Source, error) {
+	if !filepath.IsAbs(a.value) {
+		return nil, a.bad("不是以 / 开头的路径", "is no path that begins with /")
+	}
+	return &host.Volume{Clock: a.Clock, Path: filepath.Clean(a.value)}, nil
+}
+
+func (a *asked) backups() (Source, error) {
+	if _, err := filepath.Match(a.value, ""); err != nil || !filepath.IsAbs(a.value) {
+		return nil, a.bad("不是以 / 开头的模式", "is no pattern that begins with /")
+	}
+	return &host.Backups{Clock: a.Clock, Files: a.value}, nil
 }
 
 func (a *asked) local() (Source, error) {

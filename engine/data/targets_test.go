@@ -40,7 +40,7 @@ func thing(address string, labels ...string) engine.Thing {
 // Proves A02: the labels of a thing say what measures it, under ids that stay.
 func TestTargets(t *testing.T) {
 	for want, labels := range map[string][]string{
-		"":                                    {"location", "1F", "via", "local", "port", "2222", "act_port_free", "x"},
+		"":                                    {"location", "1F", "via", "local", "port", "2222", "act_port_free", "x", "snmp_set", "w"},
 		"snmp/snmp":                           {"snmp", "yes", "snmp_community", "public"},
 		"snmp/snmp 2":                         {"snmp", ":1161", "credential", "community"},
 		"snmp/snmp v3":                        {"snmp", "10.0.0.9", "snmp_credential", "v3", "credential", "ssh", "snmp_auth", "SHA256", "snmp_priv", "none"},
@@ -52,6 +52,11 @@ func TestTargets(t *testing.T) {
 		"probe/probe_dns":                     {"probe_dns", "his.example=10.0.0.7@10.0.0.53"},
 		"database/sql":                        {"sql", "yes", "database", "postgres://u@10.0.0.1/his"},
 		"database/sql 2":                      {"sql", "redis://10.0.0.1", "sql_credential", "community"},
+		"node/ssh":                            {"ssh", ":2222", "credential", "ssh", "host_key", "SHA256:x"},
+		"process/process":                     {"process", "his-api, his web", "via", "local"},
+		"node/process":                        {"process", "his-api", "credential", "ssh", "host_key", "SHA256:x"},
+		"volume/volume":                       {"volume", "/data"},
+		"backup/backup_files":                 {"backup_files", "/backup/*.dump"},
 		"probe/probe_icmp":                    {"probe_icmp", "yes"},
 		"node/local":                          {"local", "yes"},
 		"probe/probe_tcp,probe/probe_tcp_web": {"probe_tcp", ":5432", "probe_tcp_web", "10.0.0.1:80", "every", "5s"},
@@ -105,6 +110,13 @@ func TestWrongLabels(t *testing.T) {
 		"sql 2":              {"sql", "postgres://u:p@h/d"},
 		"sql_credential":     {"sql", "redis://h", "sql_credential", "none"},
 		"sql_credential 2":   {"sql", "redis://h", "credential", "ssh"},
+		"credential":         {"ssh", "yes"},
+		"credential 2":       {"process", "his-api"},
+		"host_key":           {"ssh", "yes", "credential", "ssh"},
+		"process":            {"process", " ,", "via", "local"},
+		"via":                {"process", "x", "via", "winrm"},
+		"volume":             {"volume", "data"},
+		"backup_files":       {"backup_files", "/a["},
 		"local":              {"local", "no"},
 		"log_files":          {"log_files", "his.log"},
 	} {
