@@ -75,6 +75,7 @@ type Runbook struct {
 	Help  kind.Text `json:"help,omitzero"`
 	Risk  string    `json:"risk"` // RiskNone … RiskHigh
 
+	Tags    []string       `json:"tags,omitempty"`   // by which pages group them: TagOneClick
 	Source  string         `json:"source,omitempty"` // clause, manual or ticket it comes from
 	Inputs  []RunbookInput `json:"inputs,omitempty"`
 	Roles   []string       `json:"roles,omitempty"`   // who may start it; none: ops
@@ -85,6 +86,10 @@ type Runbook struct {
 	OnFail  string         `json:"onFail,omitempty"`  // "undo": take back what was done; empty: stop, a person decides
 	Steps   []RunbookStep  `json:"steps"`
 }
+
+// TagOneClick marks the runbooks that people start by hand every day: backup,
+// restore, inspect, upgrade, power on and off, initialise.
+const TagOneClick = "one-click"
 
 // RunbookInput is one input of a runbook.
 type RunbookInput struct {
@@ -219,7 +224,7 @@ func riskOptions() []kind.Option {
 }
 
 func runbookKind() kind.Kind {
-	declared := []string{"name", "title", "titleEn", "risk", "definition", "shipped"}
+	declared := []string{"name", "title", "titleEn", "risk", "tags", "definition", "shipped"}
 	return kind.Kind{
 		Name: RunbookKind, Plural: "runbooks", Title: tr("处置手册", "Runbook"),
 		Help: tr("机器可以照做的一套步骤：输入、条件、审批、时限与撤销办法。", "A set of steps a machine can follow: inputs, conditions, approvals, time limits and how they are undone."),
@@ -228,10 +233,11 @@ func runbookKind() kind.Kind {
 			kind.Line("title", "名称", "Title").Must(),
 			kind.Line("titleEn", "英文名称", "English title"),
 			{Name: "risk", Type: kind.Code, Title: tr("风险", "Risk"), Required: true, Options: riskOptions()},
+			{Name: "tags", Type: kind.String, Many: true, Title: tr("分组", "Tags"), Pattern: `[a-z][a-z0-9-]*`, MaxLen: 40},
 			{Name: "definition", Type: kind.Any, Title: tr("内容", "Definition"), Required: true},
 			{Name: "shipped", Type: kind.Bool, Title: tr("随程序提供", "Comes with the program"), ReadOnly: true},
 		},
-		Search: []kind.Param{kind.ByToken("name"), kind.ByWords("title"), kind.ByToken("risk")},
+		Search: []kind.Param{kind.ByToken("name"), kind.ByWords("title"), kind.ByToken("risk"), kind.ByToken("tags")},
 		Access: []kind.Grant{
 			{Role: RoleOps, Can: []string{"read", "history", "create", "update", "publish", "retire", "revise"}},
 			mgr,

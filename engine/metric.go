@@ -73,6 +73,7 @@ var _ = declare(
 	Metric{Name: "battery_cell_resistance_ohms", Type: Gauge, Unit: "Ohm", Labels: []string{"cell"}, Title: tr("单体内阻", "Resistance of a cell")},
 	Metric{Name: "battery_temperature_celsius", Type: Gauge, Unit: "Cel", Title: tr("电池温度", "Temperature of a battery")},
 	Metric{Name: "cooling_airflow_ratio", Type: Gauge, Unit: "1", Title: tr("空调风量比例", "Air flow of its design")},
+	Metric{Name: "cooling_drying", Type: Gauge, Unit: "1", Title: tr("空调除湿", "Air conditioner dries")},
 	Metric{Name: "cooling_filter_pressure_pascals", Type: Gauge, Unit: "Pa", Title: tr("滤网压差", "Pressure across the filter")},
 	Metric{Name: "power_current_limit_amperes", Type: Gauge, Unit: "A", Labels: []string{"phase"}, Title: tr("支路额定电流", "Current a circuit may carry")},
 	Metric{Name: "power_neutral_current_amperes", Type: Gauge, Unit: "A", Title: tr("零线电流", "Current in the neutral")},

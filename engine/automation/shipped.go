@@ -54,6 +54,9 @@ func Shipped(r *Registry) ([]engine.Runbook, error) {
 func Deliver(ctx context.Context, k *kernel.Kernel, p *identity.Principal, books []engine.Runbook) error {
 	for _, rb := range books {
 		data := map[string]any{"name": rb.Name, "title": rb.Title.ZH, "titleEn": rb.Title.EN, "risk": rb.Risk, "definition": rb, "shipped": true}
+		if len(rb.Tags) > 0 {
+			data["tags"] = rb.Tags
+		}
 		raw, err := json.Marshal(data)
 		if err != nil {
 			return errs.Wrap("deliver", rb.Name, err)

@@ -1,0 +1,60 @@
+package automation
+
+import (
+	"bytes"
+	"context"
+	"strings"
+	"time"
+
+	"zhiwei/drive/ssh"
+	"zhiwei/engine"
+	"zhiwei/kernel"
+	"zhiwei/kernel/errs"
+)
+
+const (
+	// inspectFor is how long a look at a thing may take, maxLooked how much of what
+	// it says is kept.
+	inspectFor = 5 * time.Second
+	maxLooked  = 4096
+)
+
+// Inspect looks at a thing with a POSIX script that changes nothing, where its
+// labels say how it is reached. The script stands word for word; with becomes its
+// environment. Errors: Unavailable where the thing cannot be reached or the
+// script did not end in five seconds, and those of finding the thing.
+func (e *Engine) Inspect(ctx context.Context, k *kernel.Kernel, thing, script string, with map[string]string) (code int, said string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, inspectFor)
+	defer cancel()
+	r := &reach{kernel: k, clock: k.Clock(), redact: &redactor{}, folder: e.folder}
+	defer r.close()
+	t, err := r.target(ctx, engine.ThingKind+"/"+strings.TrimPrefix(thing, engine.ThingKind+"/"))
+	if err != nil {
+		return 0, "", err
+	}
+	sh, _, err := r.shell(ctx, t)
+	if err != nil {
+		return 0, "", err
+	}
+	env, err := exports(with)
+	if err != nil {
+		return 0, "", err
+	}
+	out := &bytes.Buffer{}
+	code, err = sh.Exec(ctx, env+"sh -uc "+ssh.Quote(script), nil, &bounded{out}, &bounded{out})
+	if err != nil {
+		return 0, "", errs.E(errs.Unavailable, "inspect", t.Name, "没能在 5 秒内查看“"+t.Name+"”。", "“"+t.Name+"” could not be looked at within five seconds.").Because(err)
+	}
+	return code, r.redact.text(strings.TrimSpace(out.String())), nil
+}
+
+// bounded keeps the beginning of what is written and forgets the rest.
+type bounded struct{ *bytes.Buffer }
+
+func (b bounded) Write(p []byte) (int, error) {
+	if room := maxLooked - b.Len(); room > 0 {
+		b.Buffer.Write(p[:min(room, len(p))])
+	}
+	return len(p), nil
+}
+

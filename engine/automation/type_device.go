@@ -1,0 +1,198 @@
+package automation
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"math"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+
+	"zhiwei/drive/modbus"
+	"zhiwei/drive/snmp"
+	"zhiwei/engine"
+	"zhiwei/kernel/errs"
+	"zhiwei/kernel/kind"
+)
+
+// The labels of a device that say how it is set. How it is measured is said by
+// the labels of engine/data, of which snmp, modbus and modbus_map serve here too.
+const (
+	LabelSNMP      = "snmp"       // yes, HOST[:PORT] or :PORT
+	LabelSNMPSet   = "snmp_set"   // credential that may write: as snmp_credential of engine/data
+	LabelModbus    = "modbus"     // as snmp
+	LabelModbusSet = "modbus_set" // registers to write where they are others than those of modbus_map
+)
+
+// address is where a device is asked, by a label of its that says so.
+func address(t engine.RunTarget, label string) (string, error) {
+	at := t.Labels[label]
+	host, _, err := net.SplitHostPort(t.Address)
+	if err != nil {
+		host = t.Address
+	}
+	switch {
+	case at == "":
+		return "", errs.E(errs.Invalid, "device", t.Name, t.Name+" 没有标签 "+label+"，不知道怎样设置它。", t.Name+" has no label "+label+": how it is set is not known.")
+	case at == "yes":
+		return host, nil
+	case strings.HasPrefix(at, ":"):
+		return net.JoinHostPort(host, at[1:]), nil
+	}
+	return at, nil
+}
+
+// snmpPortType turns a port of a switch on or off.
+func snmpPortType() Type {
+	return Type{
+		Name: "snmp-port", Title: kind.T("经 SNMP 开关端口", "Turn a port on or off over SNMP"),
+		Safe: func(map[string]any) bool { return true }, // each brings about a state
+		Params: []Param{
+			{Name: "port", Required: true},
+			{Name: "action", Required: true, Options: []string{"on", "off", "status"}},
+		},
+		Do: doPort,
+		Forecast: func(c *Call) kind.Text {
+			verb := map[string][2]string{"on": {"打开", "Turn on"}, "off": {"关闭", "Turn off"}, "status": {"查看", "Look at"}}[c.Text("action")]
+			return kind.T(verb[0]+"端口 "+c.Text("port"), verb[1]+" the port "+c.Text("port"))
+		},
+	}
+}
+
+func doPort(ctx context.Context, c *Call) (Result, error) {
+	at, err := address(c.Target, LabelSNMP)
+	if err != nil {
+		return Result{}, err
+	}
+	if c.Text("port") == "" {
+		return Result{}, errs.E(errs.Invalid, "snmp-port", c.Target.Name, "没有说是哪个端口。", "Which port is not said.")
+	}
+	l := c.Target.Labels
+	t := snmp.Target{Address: at}
+	name := cmp.Or(l[LabelSNMPSet], l["snmp_credential"], l[LabelCredential])
+	cred, err := c.reach.credential(ctx, name)
+	switch {
+	case err != nil:
+		return Result{}, err
+	case name == "":
+		return Result{}, errs.E(errs.Invalid, "snmp-port", c.Target.Name, c.Target.Name+" 没有标签 snmp_set，不知道用哪个凭据来写。", c.Target.Name+" has no label snmp_set: the credential to write with is not known.")
+	case cred.User == "":
+		t.Community = cred.Secret
+	default:
+		auth, priv, two := strings.Cut(cred.Secret, "\n")
+		if !two {
+			priv = auth
+		}
+		for _, s := range []string{auth, priv} {
+			c.reach.redact.add(strings.TrimSpace(s))
+		}
+		t.User = &snmp.User{Name: cred.User, Authentication: cmp.Or(l["snmp_auth"], "SHA"), AuthPassword: strings.TrimSpace(auth), Privacy: cmp.Or(l["snmp_priv"], "AES"), PrivPassword: strings.TrimSpace(priv)}
+		if t.User.Privacy == "none" {
+			t.User.Privacy, t.User.PrivPassword = "", ""
+		}
+	}
+	var p snmp.Port
+	action := c.Text("action")
+	if action == "status" {
+		p, err = t.Port(ctx, c.Text("port"))
+	} else {
+		p, err = t.EnablePort(ctx, c.Text("port"), action == "on")
+	}
+	if err != nil {
+		return Result{}, err
+	}
+	fmt.Fprintf(c.Out, "%s: enabled %v, up %v\n", p.Name, p.Enabled, p.Up)
+	r := Result{OK: action == "status" || p.Enabled == (action == "on"), Detail: map[string]any{"enabled": p.Enabled, "up": p.Up}}
+	if !r.OK {
+		r.Say = kind.T("设备没有照办。", "The device did not do it.")
+	}
+	return r, nil
+}
+
+// modbusSetType sets a point of a device by the name of its metric: the map of
+// registers by which it is measured tells where it stands.
+func modbusSetType() Type {
+	return Type{
+		Name: "modbus-set", Title: kind.T("经 Modbus 设定", "Set a point over Modbus"),
+		Safe:   func(map[string]any) bool { return true }, // it brings about a state
+		Params: []Param{{Name: "metric", Required: true}, {Name: "value", Required: true}},
+		Do:     doModbus,
+		Forecast: func(c *Call) kind.Text {
+			return kind.T("设定 "+c.Text("metric")+" 为 "+c.Text("value"), "Set "+c.Text("metric")+" to "+c.Text("value"))
+		},
+	}
+}
+
+func doModbus(ctx context.Context, c *Call) (Result, error) {
+	at, err := address(c.Target, LabelModbus)
+	if err != nil {
+		return Result{}, err
+	}
+	if !strings.Contains(at, "://") {
+		if _, _, err := net.SplitHostPort(at); err != nil {
+			at = net.JoinHostPort(at, "502") // IANA's port of Modbus
+		}
+		at = "tcp://" + at
+	}
+	value, err := strconv.ParseFloat(c.Text("value"), 64)
+	if err != nil {
+		return Result{}, errs.E(errs.Invalid, "modbus-set", c.Text("value"), "设定值应为数字。", "The value must be a number.")
+	}
+	unit, err := strconv.ParseUint(cmp.Or(c.Target.Labels["modbus_unit"], "1"), 10, 8)
+	if err != nil {
+		return Result{}, errs.E(errs.Invalid, "modbus-set", c.Target.Name, "标签 modbus_unit 应为 1–247。", "The label modbus_unit is 1 to 247.")
+	}
+	r, err := register(c.Target, c.Text("metric"))
+	if err != nil {
+		return Result{}, err
+	}
+	d := &modbus.Device{URL: at, Unit: uint8(unit), Clock: c.Clock(), Registers: []modbus.Register{r}}
+	if err := d.Write(ctx, r, value); err != nil {
+		return Result{}, err
+	}
+	told, err := d.Sample(ctx)
+	if err != nil {
+		return Result{}, err
+	}
+	is := math.NaN()
+	for _, s := range told {
+		if s.Name == r.Metric {
+			is = s.Value
+		}
+	}
+	fmt.Fprintf(c.Out, "%s = %v\n", r.Metric, is)
+	// The register holds steps of its scale.
+	ok := math.Abs(is-value) <= max(math.Abs(r.Scale), 1e-6)/2+1e-9
+	out := Result{OK: ok, Detail: map[string]any{"value": is}}
+	if !ok {
+		out.Detail = nil // NaN is no JSON
+		out.Say = kind.T(fmt.Sprintf("写入后读出的是 %v，设备没有照办。", is), fmt.Sprintf("It reads %v afterwards; the device did not do it.", is))
+	}
+	return out, nil
+}
+
+// register finds where a metric is set: in modbus_set, else in the maps by which
+// the device is measured.
+func register(t engine.RunTarget, metric string) (modbus.Register, error) {
+	labels := []string{LabelModbusSet}
+	for _, l := range slices.Sorted(maps.Keys(t.Labels)) {
+		if strings.HasPrefix(l, "modbus_map") {
+			labels = append(labels, l)
+		}
+	}
+	for _, l := range labels {
+		list, err := modbus.ParseMap(t.Labels[l])
+		if err != nil {
+			return modbus.Register{}, err
+		}
+		for _, r := range list {
+			if r.Metric == metric && (r.Table == modbus.Coil || r.Table == modbus.Holding) {
+				return r, nil
+			}
+		}
+	}
+	return modbus.Register{}, errs.E(errs.NotFound, "modbus-set", t.Name, t.Name+" 的点表里没有可写的 "+metric+"；请在标签 modbus_set 里写明。", "The map of "+t.Name+" has no "+metric+" that can be written; name it in the label modbus_set.")
+}
