@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+)
+
+// addActs gives the site its own programs, and writes them.
+func (w *World) addActs(context.Context) error {
+	add := func(name, thing string, do func(ctx context.Context, w *World) error) {
+		w.acts[name+" "+thing] = act{thing, do}
+	}
+	add("cooling-start", "ac-1", func(_ context.Context, w *World) error {
+		w.Room.Set(func(r *Room) { r.running = true })
+		return nil
+	})
+	renew := func(ctx context.Context, w *World) error {
+		if err := w.renewCertificate(); err != nil {
+			return err
+		}
+		return w.Units.Restart(ctx, "his-gate")
+	}
+	add("certificate-renew", "his-cert", renew)
+	add("certificate-renew", "his-gate", renew)
+	add("time-sync", "srv-app-01", func(_ context.Context, w *World) error { return w.Facts.SetClock(0.0003) })
+	add("dns-repair", "dns-1", func(ctx context.Context, w *World) error {
+		if err := w.mendZone(); err != nil {
+			return err
+		}
+		return w.Units.Restart(ctx, "dns-1")
+	})
+	add("database-repair-replica", "his-db-replica", func(ctx context.Context, w *World) error {
+		if err := w.Units.Stop("his-db-replica"); err != nil {
+			return err
+		}
+		if err := w.makeReplica(ctx); err != nil {
+			return err
+		}
+		return w.Units.Start(ctx, "his-db-replica")
+	})
+	for _, service := range []string{"his-api", "lis-api", "pacs-api"} {
+		add("pool-reset", service, func(ctx context.Context, w *World) error { return w.Units.Restart(ctx, service) })
+	}
+	for _, port := range portNames {
+		// A port that is switched off and on comes back where its cable is whole.
+		add("port-reset", port, func(_ context.Context, w *World) error { return w.resetPort(port) })
+		add("port-enable", port, func(_ context.Context, w *World) error { return w.resetPort(port) })
+	}
+	add("backup-run", "his-db-backup", func(ctx context.Context, w *World) error {
+		_, err := w.backUp(ctx)
+		return err
+	})
+	if err := w.programs(); err != nil {
+		return err
+	}
+	return w.listenControl()
+}
+
+// broken cables: ports that stay down however often they are reset.
+func (w *World) resetPort(port string) error {
+	w.devices.Lock()
+	broken := w.cables[port]
+	w.devices.Unlock()
+	if broken {
+		return errors.New("the port " + port + " finds no light: its cable is broken")
+	}
+	return w.Switch.SetPort(port, false)
+}
+
+// breakCable breaks the cable of a port, or mends it.
+func (w *World) breakCable(port string, broken bool) error {
+	w.devices.Lock()
+	w.cables[port] = broken
+	w.devices.Unlock()
+	return w.Switch.SetPort(port, broken)
+}
+
+// setMains cuts or restores the mains: the UPS takes over and its battery runs
+// down.
+func (w *World) setMains(on bool) error {
+	w.devices.Lock()
+	defer w.devices.Unlock()
+	w.dark, w.charge = !on, 100
+	return w.tellUPS()
+}
+
+func (w *World) tellUPS() error {
+	if !w.dark {
+		return w.SetUPS("OL", 100, 221.4)
+	}
+	status := "OB DISCHRG"
+	if w.charge < 20 {
+		status += " LB"
+	}
+	return w.SetUPS(status, w.charge, 0)
+}
+
+// upsTick lets the battery run down: a percent a second, so that a failure of the
+// mains is pressing within a minute.
+func (w *World) upsTick() {
+	w.devices.Lock()
+	defer w.devices.Unlock()
+	if w.dark {
+		w.charge = max(3, w.charge-0.5)
+		_ = w.tellUPS()
+	}
+}
+
+// fill fills the imaging store to the share that is left, with a file of its
+// cache that is a month old.
+func (w *World) fill(left float64) error {
+	var s syscall.Statfs_t
+	if err := syscall.Statfs(w.file("volume"), &s); err != nil {
+		return err
+	}
+	size := int64(float64(s.Bavail)*float64(s.Bsize) - left*float64(s.Blocks)*float64(s.Bsize))
+	name := w.file("volume", "cache", "thumbnails-old.bin")
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	piece := make([]byte, 1<<20)
+	for ; size > 0 && err == nil; size -= int64(len(piece)) {
+		_, err = f.Write(piece[:min(int64(len(piece)), size)])
+	}
+	_ = f.Close()
+	if err != nil && !errors.Is(err, syscall.ENOSPC) {
+		return err
+	}
+	old := time.Now().AddDate(0, -1, 0)
+	return os.Chtimes(name, old, old)
+}
+
+// free is the share of the imaging store that is free.
+func (w *World) free() (float64, error) {
+	var s syscall.Statfs_t
+	err := syscall.Statfs(w.file("volume"), &s)
+	if err == nil && s.Blocks == 0 {
+		err = fmt.Errorf("%s tells no size", w.file("volume"))
+	}
+	return float64(s.Bavail) / float64(max(s.Blocks, 1)), err
+}

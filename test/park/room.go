@@ -1,0 +1,137 @@
+package main
+
+import (
+	"io"
+	"log"
+	"math"
+	"sync"
+	"time"
+
+	"github.com/simonvetter/modbus"
+)
+
+// Room is the machine room with its air conditioner, which speaks Modbus TCP:
+//
+//	coil 0        runs (can be written)
+//	discrete 0    alarm of the compressor
+//	discrete 1    water under the raised floor
+//	holding 0     set point, 0.1 °C (can be written)
+//	input 0       temperature of the room, 0.1 °C
+//	input 1       relative humidity, 0.1 %
+//
+// The room warms while nothing cools it and cools while something does.
+type Room struct {
+	mu       sync.Mutex
+	running  bool
+	burnt    bool // the compressor: the fans run, nothing is cooled
+	leak     bool
+	setPoint float64
+	warmth   float64
+	humidity float64
+	server   *modbus.ModbusServer
+}
+
+// What the room does: heat of the servers warms it to 41 °C at the most when
+// nothing cools. Both rates are some fifty times those of a real room, so that a
+// failure shows in a minute.
+const (
+	usual   = 23.0
+	hottest = 41.0
+	warming = 0.30 // °C a second
+	cooling = 0.60
+)
+
+func newRoom(at string) (*Room, error) {
+	r := &Room{running: true, setPoint: usual, warmth: usual, humidity: 55}
+	s, err := modbus.NewServer(&modbus.ServerConfiguration{URL: "tcp://" + at, Timeout: 30 * time.Second, MaxClients: 20, Logger: log.New(io.Discard, "", 0)}, r)
+	if err != nil {
+		return nil, err
+	}
+	r.server = s
+	return r, s.Start()
+}
+
+// Pass lets time pass.
+func (r *Room) Pass(d time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.running && !r.burnt {
+		if r.warmth > r.setPoint {
+			r.warmth = max(r.setPoint, r.warmth-cooling*d.Seconds())
+		} else {
+			r.warmth = min(r.setPoint, r.warmth+warming*d.Seconds())
+		}
+		return
+	}
+	r.warmth = min(hottest, r.warmth+warming*d.Seconds())
+}
+
+// Set changes the room under its lock.
+func (r *Room) Set(change func(r *Room)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	change(r)
+}
+
+// Warmth is the temperature of the room in °C.
+func (r *Room) Warmth() float64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.warmth
+}
+
+// Cools tells whether the air conditioner runs and cools.
+func (r *Room) Cools() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.running && !r.burnt
+}
+
+func cells[T any](all []T, from, n uint16) ([]T, error) {
+	if int(from)+int(n) > len(all) {
+		return nil, modbus.ErrIllegalDataAddress
+	}
+	return all[from : from+n], nil
+}
+
+// HandleCoils implements modbus.RequestHandler.
+func (r *Room) HandleCoils(q *modbus.CoilsRequest) ([]bool, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if q.IsWrite {
+		if q.Addr != 0 || q.Quantity != 1 {
+			return nil, modbus.ErrIllegalDataAddress
+		}
+		r.running = q.Args[0]
+	}
+	return cells([]bool{r.running}, q.Addr, q.Quantity)
+}
+
+// HandleDiscreteInputs implements modbus.RequestHandler.
+func (r *Room) HandleDiscreteInputs(q *modbus.DiscreteInputsRequest) ([]bool, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return cells([]bool{r.burnt, r.leak}, q.Addr, q.Quantity)
+}
+
+// HandleHoldingRegisters implements modbus.RequestHandler.
+func (r *Room) HandleHoldingRegisters(q *modbus.HoldingRegistersRequest) ([]uint16, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if q.IsWrite {
+		if q.Addr != 0 || q.Quantity != 1 {
+			return nil, modbus.ErrIllegalDataAddress
+		}
+		r.setPoint = float64(q.Args[0]) / 10
+	}
+	return cells([]uint16{tenths(r.setPoint)}, q.Addr, q.Quantity)
+}
+
+// HandleInputRegisters implements modbus.RequestHandler.
+func (r *Room) HandleInputRegisters(q *modbus.InputRegistersRequest) ([]uint16, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return cells([]uint16{tenths(r.warmth), tenths(r.humidity)}, q.Addr, q.Quantity)
+}
+
+func tenths(v float64) uint16 { return uint16(math.Round(v * 10)) }

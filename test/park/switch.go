@@ -1,0 +1,172 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Switch is the access switch of the machine room: snmpsim answers for it from a
+// file that the park keeps up to date, and its ports carry the wires.
+type Switch struct {
+	file  string
+	began time.Time
+
+	mu    sync.Mutex
+	ports []switchPort
+}
+
+type switchPort struct {
+	name    string
+	wires   []*Wire
+	down    bool
+	changed time.Duration // uptime at the last change
+	errors  int64
+	fcs     int64
+	bytes   int64
+}
+
+// portNames are the ports in use: to the database server, to the application
+// server, to the imaging store, to the laboratory.
+var portNames = []string{"GE1-0-1", "GE1-0-2", "GE1-0-3", "GE1-0-4"}
+
+func newSwitch(folder string) *Switch {
+	// snmpsim answers for the community that is the name of the file.
+	s := &Switch{file: filepath.Join(folder, "public.snmprec"), began: time.Now()}
+	for _, n := range portNames {
+		s.ports = append(s.ports, switchPort{name: n})
+	}
+	return s
+}
+
+// write brings the file up to date. Every value has a fixed width, since snmpsim
+// remembers where in the file each line stands.
+func (s *Switch) write() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	type row struct {
+		oid  []int
+		line string
+	}
+	var rows []row
+	put := func(oid string, tag string, v string) {
+		var n []int
+		for _, part := range strings.Split(oid, ".") {
+			var i int
+			_, _ = fmt.Sscan(part, &i)
+			n = append(n, i)
+		}
+		rows = append(rows, row{n, oid + "|" + tag + "|" + v + "\n"})
+	}
+	up := time.Since(s.began) + 100*time.Hour // it was there before the park
+	ticks := func(d time.Duration) string { return fmt.Sprintf("%010d", d.Milliseconds()/10) }
+	put("1.3.6.1.2.1.1.1.0", "4", "H3C S5130S-28S-EI")
+	put("1.3.6.1.2.1.1.2.0", "6", "1.3.6.1.4.1.25506.1.1")
+	put("1.3.6.1.2.1.1.3.0", "67", ticks(up))
+	put("1.3.6.1.2.1.1.5.0", "4", "sw-core")
+	put("1.3.6.1.2.1.1.7.0", "2", "6")
+	for n := range s.ports {
+		p, i := &s.ports[n], n+1
+		col := func(oid, tag, v string) { put(fmt.Sprintf("%s.%d", oid, i), tag, v) }
+		oper := "1"
+		if p.down {
+			oper = "2"
+		} else {
+			p.bytes += 150_000
+		}
+		col("1.3.6.1.2.1.2.2.1.2", "4", p.name)
+		col("1.3.6.1.2.1.2.2.1.5", "66", "1000000000")
+		col("1.3.6.1.2.1.2.2.1.7", "2", "1")
+		col("1.3.6.1.2.1.2.2.1.8", "2", oper)
+		col("1.3.6.1.2.1.2.2.1.9", "67", ticks(p.changed))
+		col("1.3.6.1.2.1.2.2.1.14", "65", fmt.Sprintf("%010d", p.errors))
+		col("1.3.6.1.2.1.10.7.2.1.3", "65", fmt.Sprintf("%010d", p.fcs))
+		col("1.3.6.1.2.1.10.7.2.1.19", "2", "3")
+		col("1.3.6.1.2.1.31.1.1.1.1", "4", p.name)
+		col("1.3.6.1.2.1.31.1.1.1.6", "70", fmt.Sprintf("%016d", p.bytes))
+		col("1.3.6.1.2.1.31.1.1.1.10", "70", fmt.Sprintf("%016d", p.bytes))
+		col("1.3.6.1.2.1.31.1.1.1.15", "66", "1000")
+	}
+	slices.SortFunc(rows, func(a, b row) int { return slices.Compare(a.oid, b.oid) })
+	var text strings.Builder
+	for _, r := range rows {
+		text.WriteString(r.line)
+	}
+	f, err := os.OpenFile(s.file, os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	if _, err := f.WriteAt([]byte(text.String()), 0); err != nil {
+		_ = f.Close()
+		return err
+	}
+	return f.Close()
+}
+
+func (s *Switch) port(name string) *switchPort {
+	i := slices.IndexFunc(s.ports, func(p switchPort) bool { return p.name == name })
+	return &s.ports[i]
+}
+
+// Plug says which wires go through a port.
+func (s *Switch) Plug(name string, wires ...*Wire) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.port(name)
+	p.wires = append(p.wires, wires...)
+}
+
+// SetPort takes a port down or up with the wires behind it, and tells SNMP.
+func (s *Switch) SetPort(name string, down bool) error {
+	s.mu.Lock()
+	p := s.port(name)
+	if p.down != down {
+		p.down, p.changed = down, time.Since(s.began)+100*time.Hour
+	}
+	for _, w := range p.wires {
+		w.Cut(down)
+	}
+	s.mu.Unlock()
+	return s.write()
+}
+
+// Dirty makes the wires of a port slow and lossy, and lets it count errors at
+// the given rate with every write. Zeros make it good again.
+func (s *Switch) Dirty(name string, delay time.Duration, stall, broken float64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, w := range s.port(name).wires {
+		w.Worsen(delay, stall, broken)
+	}
+}
+
+// Count adds frames that came damaged.
+func (s *Switch) Count(name string, damaged int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.port(name)
+	p.errors += damaged
+	p.fcs += damaged
+}
+
+// Down tells whether a port is down.
+func (s *Switch) Down(name string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.port(name).down
+}
+
+// Power cuts or restores all wires, as when the switch loses its power.
+func (s *Switch) Power(on bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.ports {
+		for _, w := range p.wires {
+			w.Cut(!on || p.down)
+		}
+	}
+}
