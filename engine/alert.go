@@ -70,8 +70,8 @@ type Alert struct {
 	Severity Severity  `json:"severity"`
 	Text     kind.Text `json:"text"`
 	Since    time.Time `json:"since"`
-	Until    time.Time `json:"until,omitzero"` // when it ended; zero while it lasts
-	Group    string    `json:"group"`          // id of the group it belongs to
+	Until    time.Time `json:"until,omitzero"`  // when it ended; zero while it lasts
+	Group    string    `json:"group,omitempty"` // id of the group it belongs to; none while a person keeps it quiet from the start
 	// Reason, By and Why tell what suppresses it: one of the reasons, the id of the
 	// silence, maintenance, inhibition or alert, and a sentence.
 	Reason string    `json:"reason,omitempty"`
@@ -81,6 +81,30 @@ type Alert struct {
 	// comes and goes, and is held as firing until it is calm.
 	Rises    int  `json:"rises"`
 	Flapping bool `json:"flapping,omitempty"`
+}
+
+// toldAlert are the fields that the verbs of an alert may change.
+var toldAlert = []string{"severity", "text", "until", "group", "reason", "by", "why", "rises", "flapping"}
+
+// Input is what a verb says of an alert that its record is to hold from then on;
+// what it no longer has is null, which takes it out.
+func (a Alert) Input() (map[string]any, error) { return input(a, toldAlert) }
+
+// input are fields of a value as JSON, null where it has none.
+func input(v any, fields []string) (map[string]any, error) {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return nil, errs.Wrap("write", "input", err)
+	}
+	var all map[string]any
+	if err := json.Unmarshal(data, &all); err != nil {
+		return nil, errs.Wrap("write", "input", err)
+	}
+	out := make(map[string]any, len(fields))
+	for _, f := range fields {
+		out[f] = all[f]
+	}
+	return out, nil
 }
 
 // AlertOf reads a record of AlertKind. Invalid where its data is of another
@@ -226,7 +250,7 @@ func someMatch(field string) kind.Guard {
 }
 
 func alerts() kind.Kind {
-	told := []string{"severity", "text", "until", "group", "reason", "by", "why", "rises", "flapping"}
+	told := toldAlert
 	text := both("text", "内容", "Text")
 	sentence := both("why", "为何不提示", "Why it calls nobody")
 	return kind.Kind{
@@ -239,7 +263,7 @@ func alerts() kind.Kind {
 			text,
 			{Name: "since", Type: kind.Time, Title: tr("出现于", "Since"), Required: true, ReadOnly: true},
 			{Name: "until", Type: kind.Time, Title: tr("消失于", "Until"), ReadOnly: true},
-			kind.Line("group", "所属告警组", "Group").Must().Auto(),
+			kind.Line("group", "所属告警组", "Group").Auto(),
 			{Name: "reason", Type: kind.Code, Title: tr("不提示的原因", "Reason for quiet"), ReadOnly: true, Options: []kind.Option{
 				{Code: ReasonSilence, Title: tr("静默", "Silence")},
 				{Code: ReasonMaintenance, Title: tr("维护窗口", "Maintenance")},

@@ -57,6 +57,13 @@ type Prediction struct {
 // Key names the prediction of this fault: the thing, what is foreseen, the part.
 func (p Prediction) Key() string { return p.Thing + "|" + p.Kind + "|" + p.Part }
 
+// toldForecast are the fields that the loop may change.
+var toldForecast = []string{"title", "when", "earliest", "latest", "probability", "horizon", "severity", "evidence", "advice", "metric"}
+
+// Input is what a Note says of a prediction that its record is to hold from then
+// on; what it no longer has is null, which takes it out.
+func (p Prediction) Input() (map[string]any, error) { return input(p, toldForecast) }
+
 // ForecastOf reads a record of ForecastKind. Invalid where its data is of another
 // shape.
 func ForecastOf(r record.Record) (Prediction, error) {
@@ -71,7 +78,7 @@ func ForecastOf(r record.Record) (Prediction, error) {
 // prediction, notes what changes in it, and ends it; people say whether it was
 // true, which is how predictions are judged later.
 func Forecasts() kind.Kind {
-	told := []string{"title", "when", "earliest", "latest", "probability", "horizon", "severity", "evidence", "advice", "metric"}
+	told := toldForecast
 	instant := func(name, zh, en string) kind.Field {
 		return kind.Field{Name: name, Type: kind.Time, Title: tr(zh, en), ReadOnly: true}
 	}
