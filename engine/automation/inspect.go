@@ -57,4 +57,3 @@ func (b bounded) Write(p []byte) (int, error) {
 	}
 	return len(p), nil
 }
-
