@@ -7,6 +7,7 @@ DATA    ?= data
 LISTEN  ?= 127.0.0.1:8080
 KILLS   ?= 100
 QUERIES ?= 10000
+SEED    ?= 1
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 NODE    := $(shell command -v npm 2>/dev/null)
 
@@ -57,6 +58,10 @@ bench: build ## measure against the goals; writes bench/RESULTS.md
 crash: ## kill the stores 100 times under load (KILLS=), ask both 10,000 random queries (QUERIES=)
 	ZHIWEI_KILLS=$(KILLS) go test -count=1 -v -timeout 120m ./test/crash ./store/faultvfs $(ARGS)
 	ZHIWEI_QUERIES=$(QUERIES) go test -count=1 -v -timeout 120m ./store/sqlite ./store/postgres -run 'TestStore/judge$$'
+
+.PHONY: park
+park: build ## break a small hospital's IT, one fault after the other, and see it healed (SEED=, ARGS='-only NAME')
+	go run ./test/park -seed $(SEED) -program $(CURDIR)/bin/zhiwei $(ARGS)
 
 .PHONY: packages
 packages: ## install the Debian packages that the tests need, or say which

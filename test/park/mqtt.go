@@ -18,6 +18,7 @@ type broker struct {
 	c     net.Conn
 	r     *bufio.Reader
 	write sync.Mutex
+	id    uint16 // of the last packet published
 }
 
 // Packet types with their fixed flags (§2.2).
@@ -79,8 +80,12 @@ func (b *broker) send(kind byte, body []byte) error {
 }
 
 // Publish sends a message at least once (QoS 1) without waiting for the answer.
+// One goroutine publishes at a time.
 func (b *broker) Publish(topic, text string) error {
-	body := append(mqttText(topic), 0, 1)
+	if b.id++; b.id == 0 {
+		b.id = 1 // 0 is none (§2.3.1)
+	}
+	body := binary.BigEndian.AppendUint16(mqttText(topic), b.id)
 	return b.send(mqttPublish|0x02, append(body, text...))
 }
 
