@@ -128,3 +128,21 @@ func (t tap) Append(ctx context.Context, samples []series.Sample) (int, error) {
 	t.senses.feel(samples)
 	return t.Store.Append(ctx, samples)
 }
+
+// measured tells whether anything measures a thing.
+func (m *measuring) measured(thing string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.ids[thing]) > 0
+}
+
+// problems are the things whose labels cannot be used, with a sentence.
+func (m *measuring) problems() map[string]string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	out := map[string]string{}
+	for id, err := range m.bad {
+		out[id] = errs.Sentence(err, "zh") + " " + errs.Sentence(err, "en")
+	}
+	return out
+}

@@ -241,6 +241,8 @@ func (m *mind) query(y engine.Symptom) string {
 	return restrict(term, strings.Join(only, ","))
 }
 
+func quote(s string) string { return strconv.Quote(s) }
+
 func sortedKeys(m map[string]string) []string {
 	out := make([]string, 0, len(m))
 	for k := range m {

@@ -313,3 +313,26 @@ func (o *observer) keep(folder string) error {
 	}
 	return o.save(folder)
 }
+
+// unwell are the things that show a sign now.
+func (o *observer) unwell() map[string]bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	out := map[string]bool{}
+	for s, held := range o.signs {
+		if held.counts {
+			out[s.thing] = true
+		}
+	}
+	return out
+}
+
+// state tells whether a storm goes on and when was last looked; nil: not yet.
+func (o *observer) state() (storm bool, looked *time.Time) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.looked.IsZero() {
+		looked = some(ms(o.looked))
+	}
+	return o.storm, looked
+}

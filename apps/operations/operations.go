@@ -63,7 +63,7 @@ var (
 // Register implements app.Module.
 func (a *App) Register(r *app.Registrar) error {
 	kinds := []kind.Kind{engine.Datasets(), engine.FailureMode(), engine.Case(), engine.Document()}
-	for _, list := range [][]kind.Kind{kinds, engine.AutomationKinds(), engine.AlertKinds()} {
+	for _, list := range [][]kind.Kind{kinds, engine.AutomationKinds(), engine.AlertKinds(), {engine.Forecasts()}} {
 		for _, k := range list {
 			r.Kind(k)
 		}

@@ -258,3 +258,10 @@ func (s *senses) forget(ids []string, t time.Time) {
 		}
 	}
 }
+
+// heardLines is how many log lines were read.
+func (s *senses) heardLines() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.lines
+}

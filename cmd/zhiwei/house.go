@@ -210,6 +210,7 @@ func (h *house) doors(ctx context.Context) error {
 		routes = append(routes, prometheus.Routes(prometheus.Options{Series: h.series, Clock: h.kernel.Clock(), Version: version, Own: h.metrics})...)
 	}
 	routes = append(routes, h.own()...)
+	routes = append(routes, h.operations()...)
 	routes = append(routes, gate.Route{
 		Method: http.MethodGet, Pattern: "/{path...}", Permission: gate.Open, Quiet: true,
 		Handle: func(w http.ResponseWriter, r *http.Request, _ *identity.Principal) error {

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"net/http"
+	"strconv"
+
+	"zhiwei/apps/operations"
+	"zhiwei/door/gate"
+	"zhiwei/engine"
+	"zhiwei/engine/intent"
+	"zhiwei/kernel"
+	"zhiwei/kernel/errs"
+	"zhiwei/kernel/identity"
+)
+
+// operator is the application of operations in this program; nil where the
+// configuration leaves it out.
+func (h *house) operator() *operations.App {
+	for _, a := range h.apps.Apps {
+		if o, ok := a.Module.(*operations.App); ok {
+			return o
+		}
+	}
+	return nil
+}
+
+// operations are the routes that tell what records alone do not.
+func (h *house) operations() []gate.Route {
+	o := h.operator()
+	if o == nil || h.series == nil {
+		return nil
+	}
+	may := gate.Role(kernel.RoleSystemAdmin, engine.RoleOps, engine.RoleManager)
+	get := func(pattern string, answer func(r *http.Request, p *identity.Principal) (any, error)) gate.Route {
+		return gate.Route{Method: http.MethodGet, Pattern: pattern, Permission: may, Quiet: true, Handle: func(w http.ResponseWriter, r *http.Request, p *identity.Principal) error {
+			v, err := answer(r, p)
+			if err != nil {
+				return err
+			}
+			return answerJSON(w, v)
+		}}
+	}
+	return []gate.Route{
+		get("/api/operations/overview", func(r *http.Request, p *identity.Principal) (any, error) {
+			return o.Overview(r.Context(), p)
+		}),
+		get("/api/operations/topology", func(r *http.Request, p *identity.Principal) (any, error) {
+			steps := 3
+			if s := r.FormValue("steps"); s != "" {
+				var err error
+				if steps, err = strconv.Atoi(s); err != nil || steps < 1 {
+					return nil, errs.E(errs.Invalid, "topology", "steps", "steps 须是正整数，例如 3。", "steps must be a positive whole number, such as 3.").At("steps")
+				}
+			}
+			list, err := o.Map(r.Context(), p, r.FormValue("thing"), steps)
+			return map[string]any{"things": list}, err
+		}),
+		get("/api/operations/metrics", func(r *http.Request, _ *identity.Principal) (any, error) {
+			if r.FormValue("thing") == "" {
+				return nil, errs.E(errs.Invalid, "metrics", "thing", "请用 thing 指明对象。", "Say which thing with the parameter thing.").At("thing")
+			}
+			list, err := o.Metrics(r.Context(), r.FormValue("thing"))
+			return map[string]any{"series": list}, err
+		}),
+		get("/api/intents/parse", func(r *http.Request, p *identity.Principal) (any, error) {
+			return intent.Read(r.FormValue("text"))
+		}),
+	}
+}
