@@ -113,6 +113,13 @@ type Check struct {
 	// Query is what a machine can ask by itself: PromQL of a metric, a property of
 	// a state; empty where a person has to look.
 	Query string `json:"query,omitempty"`
+	// Ask is a POSIX shell script that looks and changes nothing, for the thing's own
+	// shell: it exits with 0 where the sign shows, 1 where it does not, anything else
+	// where it cannot tell. Empty where there is none, or where the ledger lacks what
+	// it needs. Its answer is handed back as a Symptom from a state with the Name
+	// AnswerName and the sign as Text.
+	Ask  string            `json:"ask,omitempty"`
+	With map[string]string `json:"with,omitempty"` // environment of Ask
 	// Cost is the effort: 1 a query, 3 a command on the thing, 10 a person's look
 	// at a page, 30 a walk to the machine room.
 	Cost float64 `json:"cost"`
@@ -121,6 +128,10 @@ type Check struct {
 	Yes  kind.Text `json:"yes"` // what it means if it is so
 	No   kind.Text `json:"no"`
 }
+
+// AnswerName is the property by which a Symptom from a state tells what a look
+// at a sign gave: Text is the sign's id, Absent that it does not show.
+const AnswerName = "sign"
 
 // Risks of a remedy.
 const (

@@ -168,6 +168,11 @@ func (s *scene) read(t int, mine []int) {
 		if quietEvent >= 0 && len(sg.Event) > 0 {
 			f.is(quietEvent, false)
 		}
+		for _, i := range states[engine.AnswerName] {
+			if s.given[i].Text == sg.ID {
+				f.is(i, !s.given[i].Absent)
+			}
+		}
 		for _, name := range sg.properties {
 			for _, i := range states[name] {
 				f.is(i, slices.Contains(sg.State[name], s.given[i].Text) != s.given[i].Absent)

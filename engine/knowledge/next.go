@@ -14,7 +14,7 @@ import (
 // mostChecks is how many next looks a verdict proposes, worthGain the least
 // expected information, in bits, for which one is proposed.
 const (
-	mostChecks = 5
+	mostChecks = 12
 	worthGain  = 0.02
 )
 
@@ -117,6 +117,7 @@ func (r *reasoning) check(p place, options []option) engine.Check {
 	} else if len(sg.properties) > 0 {
 		c.Query = sg.properties[0]
 	}
+	c.Ask, c.With = r.ask(p)
 	yes, no := make([]float64, len(options)), make([]float64, len(options))
 	total := 0.0
 	for i, o := range options {
@@ -131,6 +132,28 @@ func (r *reasoning) check(p place, options []option) engine.Check {
 	c.Gain = entropy(before) - total*entropy(yes) - (1-total)*entropy(no)
 	c.Yes, c.No = r.answer(options, yes), r.answer(options, no)
 	return c
+}
+
+// ask gives the script that looks for a sign on a thing; empty where there is
+// none, or where the ledger lacks a label that it needs.
+func (r *reasoning) ask(p place) (script string, with map[string]string) {
+	sg := &r.base.signs[p.sign]
+	t, known := r.topo.Thing(r.things[p.thing])
+	if sg.Ask == "" || !known {
+		return "", nil
+	}
+	with = map[string]string{"thing": t.ID, "name": t.Name, "address": t.Address}
+	for _, n := range sg.Needs {
+		n, optional := strings.CutSuffix(n, "?")
+		v := t.Labels[n]
+		if v == "" && with[n] == "" && !optional {
+			return "", nil
+		}
+		if v != "" {
+			with[n] = v
+		}
+	}
+	return sg.Ask, with
 }
 
 // entropy in bits of weights, scaled to sum to 1.
@@ -200,6 +223,9 @@ func (r *reasoning) answer(options []option, weights []float64) kind.Text {
 func (r *reasoning) how(sg *sign) kind.Text {
 	if !sg.How.IsZero() {
 		return sg.How.Text
+	}
+	if sg.cond == nil && len(sg.properties)+len(sg.Log)+len(sg.Event) == 0 {
+		return kind.T("在对象上运行："+sg.Ask, "Run on the thing: "+sg.Ask)
 	}
 	var zh, en []string
 	if sg.cond != nil {

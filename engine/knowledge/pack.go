@@ -79,6 +79,13 @@ type Sign struct {
 	// Cost of looking: see engine.Check. 0: 1 for metrics and states, 3 for logs and
 	// events.
 	Cost float64 `yaml:"cost,omitempty"`
+	// Ask is a POSIX shell script that looks and changes nothing: see engine.Check.
+	// What varies reaches it as environment variables, never as text.
+	Ask string `yaml:"ask,omitempty"`
+	// Needs are the labels of the thing that Ask is given, each as a variable of its
+	// name; one that ends with ? may be absent. Beside the labels there are thing,
+	// name and address.
+	Needs []string `yaml:"needs,omitempty"`
 	// How a person looks; empty: told from the sources.
 	How Bilingual `yaml:"how,omitempty"`
 }
@@ -300,6 +307,8 @@ var linkBit = map[engine.LinkType]uint8{
 	engine.CooledBy: 16, engine.ConnectedTo: 32, engine.MemberOf: 64,
 }
 
+var needForm = regexp.MustCompile(`^[a-z][a-z0-9_]*\??$`)
+
 var idForm = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
 
 // New makes a base of a pack. Invalid where something in the pack does not hold
@@ -382,8 +391,13 @@ func makeSign(s Sign, set func(string, []engine.Class) classes, say complain) si
 	if _, known := severities[s.Severity]; !known {
 		say("sign %s: severity is critical, major, minor, warning or none, not %q", s.ID, s.Severity)
 	}
-	if s.Metric == "" && len(s.Log) == 0 && len(s.Event) == 0 && len(s.State) == 0 && s.Near == nil {
+	if s.Metric == "" && len(s.Log) == 0 && len(s.Event) == 0 && len(s.State) == 0 && s.Near == nil && s.Ask == "" {
 		say("sign %s can be seen nowhere", s.ID)
+	}
+	for _, n := range s.Needs {
+		if !needForm.MatchString(n) || s.Ask == "" {
+			say("sign %s: %q is no label that its ask needs", s.ID, n)
+		}
 	}
 	if s.Metric != "" {
 		c, err := ParseCondition(s.Metric)
