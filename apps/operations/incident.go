@@ -258,6 +258,11 @@ func (s *step) take(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if s.current() == nil && s.ask(ctx, &th) {
+		if th, err = s.app.think(ctx, s.topo, s.t.Things); err != nil {
+			return err
+		}
+	}
 	s.thought(&th, o)
 	if s.current() != nil { // waits for a person
 		return nil
@@ -729,24 +734,29 @@ func (s *step) prove(ctx context.Context, try *engine.Try) error {
 	if err != nil {
 		return err
 	}
-	all := true
 	missing := s.app.mind.base().Missing(s.topo, th.symptoms)
+	measured := s.now.Sub(*try.EndedAt) >= s.app.config.every
+	gone, open, there := 0, 0, false
 	for i := range try.Proof {
 		p := &try.Proof[i]
-		gone := !th.shows(try.Thing, p.Sign)
-		if gone && try.EndedAt != nil && s.now.Sub(*try.EndedAt) < s.app.config.every {
-			gone = false // nothing was measured since
+		now := false
+		switch {
+		case th.shows(try.Thing, p.Sign):
+			there = true
+		case measured && slices.ContainsFunc(missing, func(m knowledge.Seen) bool { return m.Thing == try.Thing && m.Sign == p.Sign }):
+			now = true
+			gone++
+		default:
+			open++ // nobody could look for it yet
 		}
-		// A sign that is looked for and absent is gone; one that nobody can look for is no proof.
-		if gone && !slices.ContainsFunc(missing, func(m knowledge.Seen) bool { return m.Thing == try.Thing && m.Sign == p.Sign }) && s.now.Sub(*try.EndedAt) < within {
-			gone = false
-		}
-		if gone != p.Gone {
-			p.Gone = gone
+		if now != p.Gone {
+			p.Gone = now
 			s.note()
 		}
-		all = all && gone
 	}
+	// What cannot be looked for proves nothing; it is waited for a while, and then
+	// what could be looked for decides.
+	all := !there && gone > 0 && (open == 0 || s.now.Sub(*try.EndedAt) > 3*s.app.config.measure)
 	switch {
 	case all:
 		try.State = engine.TryWorked

@@ -22,14 +22,6 @@ type mind struct {
 	mu       sync.RWMutex
 	known    *knowledge.Base
 	original *knowledge.Base
-	terms    []term
-}
-
-// term is PromQL that the knowledge asks for, on things of some classes.
-type term struct {
-	name  string
-	class map[engine.Class]bool
-	any   bool // on things of any class
 }
 
 func (a *App) newMind(ctx context.Context) (*mind, error) {
@@ -38,24 +30,6 @@ func (a *App) newMind(ctx context.Context) (*mind, error) {
 		return nil, err
 	}
 	m := &mind{known: b, original: b}
-	at := map[string]int{}
-	for _, w := range b.Watches() {
-		if w.Source != engine.FromMetric || strings.HasPrefix(w.Name, "anomaly(") {
-			continue
-		}
-		i, there := at[w.Name]
-		if !there {
-			i = len(m.terms)
-			at[w.Name] = i
-			m.terms = append(m.terms, term{name: w.Name, class: map[engine.Class]bool{}})
-		}
-		if len(w.Class) == 0 {
-			m.terms[i].any = true
-		}
-		for _, c := range w.Class {
-			m.terms[i].class[c] = true
-		}
-	}
 	return m, a.relearn(ctx, m)
 }
 
@@ -97,25 +71,15 @@ func (a *App) relearn(ctx context.Context, m *mind) error {
 // symptoms are all that is known now of the things: every term of the knowledge
 // asked of the series store, and what the senses keep.
 func (a *App) symptoms(ctx context.Context, topo *engine.Topology, ids []string, now time.Time) ([]engine.Symptom, error) {
-	wanted, classes := map[string]bool{}, map[engine.Class]bool{}
-	any := false
+	wanted := map[string]bool{}
 	for _, id := range ids {
 		wanted[id] = true
-		t, known := topo.Thing(id)
-		if !known || t.Class == engine.ClassDevice {
-			any = true
-		}
-		classes[t.Class] = true
 	}
 	out := a.senses.present(wanted, now)
-	only := matcher(ids)
-	for _, w := range a.mind.terms {
-		if !w.any && !any && !meet(w.class, classes) {
-			continue
-		}
-		res, err := a.series.Query(ctx, restrict(w.name, only), now)
+	for _, ask := range a.mind.base().Asks(topo, ids...) {
+		res, err := a.series.Query(ctx, ask.Query, now)
 		if err != nil {
-			return nil, errs.Wrap("ask", w.name, err)
+			return nil, errs.Wrap("ask", ask.Query, err)
 		}
 		for _, p := range res.Series {
 			if len(p.Points) == 0 {
@@ -128,20 +92,11 @@ func (a *App) symptoms(ctx context.Context, topo *engine.Topology, ids []string,
 				}
 			}
 			out = append(out, engine.Symptom{
-				Thing: p.Labels["thing"], Source: engine.FromMetric, Name: w.name, Value: p.Points[0].Value, Labels: labels, At: now,
+				Thing: p.Labels["thing"], Source: engine.FromMetric, Name: ask.Name, Value: p.Points[0].Value, Labels: labels, At: now,
 			})
 		}
 	}
 	return out, nil
-}
-
-func meet(a, b map[engine.Class]bool) bool {
-	for c := range b {
-		if a[c] {
-			return true
-		}
-	}
-	return false
 }
 
 // matcher is a PromQL matcher for some things.

@@ -250,16 +250,9 @@ func (a *App) write(ctx context.Context, h *loop.Handle, out alert.Outcome) erro
 		if err != nil || !there {
 			return err
 		}
-		al := c.Alert
-		input := map[string]any{
-			"severity": al.Severity, "text": al.Text, "group": al.Group, "rises": al.Rises, "flapping": al.Flapping,
-			"until": nil, "reason": nil, "by": nil, "why": nil,
-		}
-		if !al.Until.IsZero() {
-			input["until"] = al.Until
-		}
-		if al.Reason != "" {
-			input["reason"], input["by"], input["why"] = al.Reason, al.By, al.Why
+		input, err := c.Alert.Input()
+		if err != nil {
+			return err
 		}
 		if err := h.Say(ctx, rec, c.Verb, input); err != nil && !errs.Is(err, errs.Conflict) {
 			return err

@@ -39,12 +39,13 @@ type senses struct {
 	unusual map[string]bool // metrics that the knowledge asks about
 	signs   []*regexp.Regexp
 
-	mu    sync.Mutex
-	felt  map[string]engine.Symptom   // by series: newest judgement that stood out
-	last  map[string]counted          // by series: of counters, to feel their rate
-	said  map[string][]engine.Symptom // by thing, newest last
-	tails map[string]*tail            // by thing
-	lines int64
+	mu      sync.Mutex
+	felt    map[string]engine.Symptom   // by series: newest judgement that stood out
+	last    map[string]counted          // by series: of counters, to feel their rate
+	said    map[string][]engine.Symptom // by thing, newest last
+	tails   map[string]*tail            // by thing
+	answers map[signOf]asked            // to checks
+	lines   int64
 }
 
 type counted struct {
@@ -63,7 +64,7 @@ type tail struct {
 func newSenses(b *knowledge.Base, clk clock.Clock) *senses {
 	s := &senses{
 		clock: clk, pool: detect.NewPool(maxDetectors, maxLarge), unusual: map[string]bool{},
-		felt: map[string]engine.Symptom{}, last: map[string]counted{}, said: map[string][]engine.Symptom{}, tails: map[string]*tail{},
+		felt: map[string]engine.Symptom{}, last: map[string]counted{}, said: map[string][]engine.Symptom{}, tails: map[string]*tail{}, answers: map[signOf]asked{},
 	}
 	for _, term := range b.Terms() {
 		if metric, ok := strings.CutPrefix(term, "anomaly("); ok {
@@ -219,6 +220,14 @@ func (s *senses) present(ids map[string]bool, now time.Time) (out []engine.Sympt
 			out = append(out, y)
 		}
 	}
+	for k, a := range s.answers {
+		switch {
+		case now.Sub(a.at) > 2*answered:
+			delete(s.answers, k)
+		case ids[k.thing] && a.symptom != nil && now.Sub(a.at) <= answered:
+			out = append(out, *a.symptom)
+		}
+	}
 	for id := range ids {
 		list := slices.DeleteFunc(s.said[id], func(y engine.Symptom) bool { return now.Sub(y.At) > saidFor })
 		s.said[id] = list
@@ -250,6 +259,11 @@ func (s *senses) heard() (ids []string) {
 func (s *senses) forget(ids []string, t time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for k, a := range s.answers {
+		if slices.Contains(ids, k.thing) && !a.at.After(t) {
+			delete(s.answers, k)
+		}
+	}
 	for _, id := range ids {
 		if list := slices.DeleteFunc(s.said[id], func(y engine.Symptom) bool { return !y.At.After(t) }); len(list) == 0 {
 			delete(s.said, id)
