@@ -29,6 +29,11 @@ export const en: Record<Key, string> = {
   'clinical.terminology': 'Terminology',
   'clinical.summary': 'Patient summary',
 
+  'operations.overview': 'Operations overview',
+  'operations.topology': 'Topology',
+  'operations.newIntent': 'New intent',
+  'operations.editIntent': 'Edit intent',
+
   'shell.skip': 'Skip to content',
   'shell.menu': 'Menu',
   'shell.toggleMenu': 'Expand or collapse the menu',
@@ -152,6 +157,7 @@ export const en: Record<Key, string> = {
   'record.title': 'Details',
   'record.pages': 'Pages of this record',
   'record.data': 'Contents',
+  'record.all': 'All fields, related records and history',
   'record.referring': 'Related records',
   'record.state': 'State',
   'record.id': 'Identifier',

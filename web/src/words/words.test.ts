@@ -2,6 +2,7 @@ import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { table } from './clinical'
+import { table as operations } from './operations'
 import { en } from './en'
 import { zh } from './zh'
 
@@ -19,22 +20,23 @@ describe('words', () => {
   it('has every sentence in both languages', () => {
     expect(Object.keys(en).sort()).toEqual(Object.keys(zh).sort())
     for (const [key, text] of Object.entries({ ...zh, ...en })) expect(text.trim(), key).not.toBe('')
-    for (const [key, texts] of Object.entries(table)) for (const text of texts) expect(text.trim(), key).not.toBe('')
+    for (const [key, texts] of Object.entries({ ...table, ...operations })) for (const text of texts) expect(text.trim(), key).not.toBe('')
   })
 
   it('fills the same places in both languages', () => {
     for (const key of Object.keys(zh) as (keyof typeof zh)[]) expect(places(en[key]), key).toEqual(places(zh[key]))
-    for (const [key, [chinese, english]] of Object.entries(table)) expect(places(english), key).toEqual(places(chinese))
+    for (const [key, [chinese, english]] of Object.entries({ ...table, ...operations })) expect(places(english), key).toEqual(places(chinese))
   })
 
   it('says nothing that no page uses', () => {
     const all = sources('src')
       .map((f) => readFileSync(f, 'utf8'))
       .join('\n')
-    for (const key of Object.keys(zh)) expect(all.includes(`'${key}'`), key).toBe(true)
     // Words of a family are picked by what they say: c(`sex.${…}`).
     const families = new Set([...all.matchAll(/`(\w+)\.\$\{/g)].map((m) => m[1]))
-    for (const key of Object.keys(table)) expect(all.includes(`'${key}'`) || families.has(key.split('.')[0]), key).toBe(true)
+    for (const key of [...Object.keys(zh), ...Object.keys(table), ...Object.keys(operations)]) {
+      expect(all.includes(`'${key}'`) || families.has(key.split('.')[0]), key).toBe(true)
+    }
   })
 
   it('leaves no Chinese in the pages themselves', () => {

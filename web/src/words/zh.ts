@@ -27,6 +27,11 @@ export const zh = {
   'clinical.terminology': '术语浏览',
   'clinical.summary': '患者概览',
 
+  'operations.overview': '运行总览',
+  'operations.topology': '拓扑图',
+  'operations.newIntent': '新建意图',
+  'operations.editIntent': '改写意图',
+
   'shell.skip': '跳到正文',
   'shell.menu': '菜单',
   'shell.toggleMenu': '展开或收起菜单',
@@ -149,6 +154,7 @@ export const zh = {
   'record.title': '详情',
   'record.pages': '这条记录的页面',
   'record.data': '内容',
+  'record.all': '全部字段、相关记录与历史',
   'record.referring': '相关记录',
   'record.state': '状态',
   'record.id': '编号',

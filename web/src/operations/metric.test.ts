@@ -1,0 +1,32 @@
+import { describe, expect, it } from 'vitest'
+import { differing, matchers, reading, stepOf } from './metric'
+
+describe('reading', () => {
+  it.each([
+    ['node_memory_MemAvailable_bytes', 'node_memory_MemAvailable_bytes{thing="h1"}', 'MiB'],
+    ['interface_receive_bytes_total', 'rate(interface_receive_bytes_total{thing="h1"}[5m])', 'MiB/s'],
+    ['node_cpu_seconds_total', 'rate(node_cpu_seconds_total{thing="h1"}[5m])', 's/s'],
+    ['ups_battery_charge_ratio', 'ups_battery_charge_ratio{thing="h1"}', '%'],
+    ['interface_flaps_total', 'rate(interface_flaps_total{thing="h1"}[5m])', '/s'],
+    ['up', 'up{thing="h1"}', ''],
+  ])('%s', (name, expr, unit) => {
+    expect(reading(name, { thing: 'h1' })).toMatchObject({ expr, unit })
+  })
+
+  it('quotes what labels hold', () => {
+    expect(matchers({ __name__: 'x', mountpoint: '/a "b"\\c' })).toBe('{mountpoint="/a \\"b\\"\\\\c"}')
+    expect(matchers({})).toBe('')
+  })
+})
+
+it('tells series apart by what differs', () => {
+  const series = (labels: Record<string, string>) => ({ labels, points: [] })
+  expect(differing([series({ thing: 'a', mode: 'idle' }), series({ thing: 'a', mode: 'user' })])).toEqual(['idle', 'user'])
+  expect(differing([series({ thing: 'a' })])).toEqual([''])
+})
+
+it('asks for a few hundred points, however long the range', () => {
+  for (const seconds of [600, 3600, 86_400, 90 * 86_400]) {
+    expect(seconds / stepOf(seconds)).toBeLessThanOrEqual(240)
+  }
+})

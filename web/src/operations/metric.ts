@@ -1,0 +1,74 @@
+import { ask } from '../api/client'
+import type { Series } from '../api/series'
+
+/** What to ask of a metric so that its line says something, in which unit, times what. */
+export interface Reading {
+  expr: string
+  unit: string
+  scale: number
+}
+
+/** The units of names as Prometheus writes them, the longest ending first. */
+const units: [ending: string, unit: string, scale: number][] = [
+  ['_bits_per_second', 'Mbit/s', 1e-6],
+  ['_bytes', 'MiB', 2 ** -20],
+  ['_celsius', '°C', 1],
+  ['_seconds', 's', 1],
+  ['_ratio', '%', 100],
+  ['_percent', '%', 1],
+  ['_volts', 'V', 1],
+  ['_amperes', 'A', 1],
+  ['_watts', 'W', 1],
+  ['_joules', 'J', 1],
+  ['_hertz', 'Hz', 1],
+  ['_rpm', '/min', 1],
+]
+
+/** The reading of a metric with these labels. A counter is shown by how fast it grows. */
+export function reading(name: string, labels: Record<string, string>): Reading {
+  const selector = name + matchers(labels)
+  const counter = name.endsWith('_total')
+  const stem = counter ? name.slice(0, -'_total'.length) : name
+  const [, unit, scale] = units.find(([ending]) => stem.endsWith(ending)) ?? ['', '', 1]
+  if (!counter) return { expr: selector, unit, scale }
+  const rate = stem.endsWith('_seconds') ? { unit: 's/s', scale: 1 } : { unit: unit ? unit + '/s' : '/s', scale }
+  return { expr: `rate(${selector}[5m])`, ...rate }
+}
+
+/** Labels as PromQL matchers; values are quoted. */
+export function matchers(labels: Record<string, string>): string {
+  const list = Object.entries(labels)
+    .filter(([name]) => name !== '__name__')
+    .map(([name, value]) => `${name}=${JSON.stringify(value)}`)
+  return list.length > 0 ? `{${list.join(',')}}` : ''
+}
+
+/** The series with each value times scale. */
+export function scaled(series: Series[], scale: number): Series[] {
+  if (scale === 1) return series
+  return series.map((s) => ({ ...s, points: s.points.map(([at, v]): [number, number] => [at, v * scale]) }))
+}
+
+/** What tells the series of one metric apart: the values of the labels in which they differ. */
+export function differing(series: Series[]): string[] {
+  const names = [...new Set(series.flatMap((s) => Object.keys(s.labels)))].filter((n) => new Set(series.map((s) => s.labels[n])).size > 1)
+  return series.map((s) => names.map((n) => s.labels[n] ?? '–').join(' · '))
+}
+
+/** A step in seconds that gives about 240 points of a range, whole in what people count in. */
+export function stepOf(seconds: number): number {
+  const wish = seconds / 240
+  return [5, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21_600].find((s) => s >= wish) ?? 86_400
+}
+
+/** What is measured of a thing. */
+export interface Measured {
+  name: string
+  labels?: Record<string, string>
+  last?: number
+  at?: string
+}
+
+export async function measuredOf(thing: string): Promise<Measured[]> {
+  return (await ask<{ series: Measured[] | null }>(`/api/operations/metrics?thing=${encodeURIComponent(thing)}`)).series ?? []
+}

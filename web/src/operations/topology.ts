@@ -1,0 +1,59 @@
+import { ask, query, Refusal } from '../api/client'
+import type { Page } from '../api/types'
+import { initials } from '../model/initials'
+import { bareID, drawnOf } from './ledger'
+import type { Drawn, Health } from './types'
+
+interface Told {
+  things: (Omit<Drawn, 'health' | 'on'> & { health?: Health; on?: Drawn['on'] })[] | null
+}
+
+/**
+ * All things that are looked after, with how each does. Where the loop is left
+ * out of the program, the ledger alone is shown and nothing is known of health.
+ */
+export async function loadTopology(thing?: string, steps?: number): Promise<Drawn[]> {
+  try {
+    const told = await ask<Told>('/api/operations/topology' + query({ thing, steps }))
+    return (told.things ?? []).map((t) => ({ ...t, health: t.health ?? 'unknown', on: (t.on ?? []).map((l) => ({ ...l, thing: bareID(l.thing) })) }))
+  } catch (error) {
+    if (!(error instanceof Refusal) || error.status !== 404) throw error
+  }
+  const all: Drawn[] = []
+  for (let after: string | undefined; ; ) {
+    const page = await ask<Page>('/api/things' + query({ _state: 'proposed,confirmed', limit: 500, after }))
+    all.push(...page.items.map((r) => drawnOf(r, 'unknown')))
+    if (!page.next) break
+    after = page.next
+  }
+  return thing ? spread(all, thing, steps ?? 3) : all
+}
+
+/** The things within so many links of one, either way; itself first. */
+export function spread(things: Drawn[], from: string, steps: number): Drawn[] {
+  const known = new Map(things.map((t) => [t.id, t]))
+  const near = new Map<string, string[]>()
+  for (const t of things) {
+    for (const l of t.on) {
+      near.set(t.id, [...(near.get(t.id) ?? []), l.thing])
+      near.set(l.thing, [...(near.get(l.thing) ?? []), t.id])
+    }
+  }
+  const seen = new Set(known.has(from) ? [from] : [])
+  let edge = [...seen]
+  for (let i = 0; i < steps; i++) {
+    edge = edge.flatMap((id) => near.get(id) ?? []).filter((id) => known.has(id) && !seen.has(id) && seen.add(id))
+  }
+  return [...seen].map((id) => known.get(id)!)
+}
+
+/** Those that match all that is asked: words of the name, its initials, address or id; one of the classes; a health. */
+export function matching(things: Drawn[], wish: { text: string; classes: Set<string>; health: Health | '' }): Drawn[] {
+  const words = wish.text.trim().toLowerCase()
+  return things.filter(
+    (t) =>
+      (!words || [t.name, t.address ?? '', t.id].some((s) => s.toLowerCase().includes(words)) || initials(t.name).includes(words)) &&
+      (wish.classes.size === 0 || wish.classes.has(t.class)) &&
+      (!wish.health || t.health === wish.health),
+  )
+}
