@@ -165,16 +165,20 @@ func databaseFaults() []Fault {
 			Name: "cache-full", Zh: "缓存内存用满，拒绝写入", En: "The cache is full and refuses to write", Truth: []string{"his-redis"},
 			Inject: func(ctx context.Context, w *World) error {
 				_, at := w.net.inner("his-redis")
-				piece := strings.Repeat("x", 256<<10)
-				for i := range 400 {
-					if _, _, err := redisDo(ctx, at, "SET", fmt.Sprint("session:", i), piece); err != nil {
-						if strings.Contains(err.Error(), "OOM") {
-							return nil
+				// Large pieces first, then such as the services write, to the last byte.
+				for _, size := range []int{256 << 10, 8 << 10, 64} {
+					piece, full := strings.Repeat("x", size), false
+					for i := 0; i < 5000 && !full; i++ {
+						_, _, err := redisDo(ctx, at, "SET", fmt.Sprint("session:", size, ":", i), piece)
+						if full = err != nil; full && !strings.Contains(err.Error(), "OOM") {
+							return err
 						}
-						return err
+					}
+					if !full {
+						return errors.New("the cache does not fill")
 					}
 				}
-				return errors.New("the cache does not fill")
+				return nil
 			},
 			Healthy: works,
 			Undo: func(ctx context.Context, w *World) error {

@@ -114,6 +114,18 @@ func expired(name string, to time.Duration, zh, en string) Fault {
 	}
 }
 
+// backlog is how many results come at once while nobody takes them.
+const backlog = 400
+
+// resultsKept is how many results of the laboratory are in the database.
+func (w *World) resultsKept(ctx context.Context) (int, error) {
+	text, err := sqlText(ctx, w.Primary(), "select count(*) from lab_result")
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(text)
+}
+
 // tierFaults are wrongs of the services themselves and of what they need to run.
 func tierFaults() []Fault {
 	orders := func(ctx context.Context, w *World) error {
@@ -146,20 +158,42 @@ func tierFaults() []Fault {
 						}
 					}
 				}()
-				for range 400 { // a morning's results at once
+				n, err := w.resultsKept(ctx)
+				if err != nil {
+					return err
+				}
+				w.devices.Lock()
+				w.expect = n + backlog
+				w.devices.Unlock()
+				for range backlog { // a morning's results at once
 					if err := b.Publish(resultsTopic, "K 4.1 mmol/L"); err != nil {
 						return err
 					}
 				}
 				return nil
 			},
-			Healthy: func(_ context.Context, w *World) error {
+			Healthy: func(ctx context.Context, w *World) error {
 				if n := w.Facts.Queued(); n < 0 || n > 100 {
 					return fmt.Errorf("%.0f messages wait", n)
 				}
+				n, err := w.resultsKept(ctx)
+				if err != nil {
+					return err
+				}
+				w.devices.Lock()
+				defer w.devices.Unlock()
+				if n < w.expect {
+					return fmt.Errorf("%d results are lost", w.expect-n)
+				}
 				return nil
 			},
-			Undo: func(ctx context.Context, w *World) error { _ = w.bug(ctx, "lis-api", "stuck", 0); return nil },
+			Undo: func(ctx context.Context, w *World) error {
+				_ = w.bug(ctx, "lis-api", "stuck", 0)
+				w.devices.Lock()
+				defer w.devices.Unlock()
+				w.expect = 0
+				return nil
+			},
 		},
 		expired("certificate-expired", -time.Hour, "入口证书已过期", "The front door's certificate has expired"),
 		expired("certificate-expiring", 20*time.Hour, "入口证书明天到期", "The front door's certificate expires tomorrow"),

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"path/filepath"
 	"strings"
 
 	"zhiwei/engine"
@@ -80,10 +79,7 @@ func (w *World) Ledger(every string) []Entry {
 	}, on(engine.CooledBy, "ac-1")...)
 	add("rack-1", engine.ClassRack, nil, join(on(engine.MemberOf, "room-1"), on(engine.PoweredBy, "ups-1"))...)
 
-	switchLabels := map[string]string{"snmp": w.net.at("sw-core"), "snmp_community": "public", "via": "local", "control": own("control"), "service": "sw-core"}
-	delete(switchLabels, "control") // a switch has no services to start
-	delete(switchLabels, "service")
-	add("sw-core", engine.ClassSwitch, switchLabels, on(engine.MemberOf, "rack-1")...)
+	add("sw-core", engine.ClassSwitch, map[string]string{"snmp": w.net.at("sw-core"), "snmp_community": "public"}, on(engine.MemberOf, "rack-1")...)
 	for _, p := range portNames {
 		add("sw-core "+p, engine.ClassPort, map[string]string{
 			"port": p, "via": "local", "act_port_reset": own("port-reset-" + p), "act_port_enable": own("port-enable-" + p),
@@ -95,7 +91,7 @@ func (w *World) Ledger(every string) []Entry {
 			"ssh": w.net.at(name), "host_key": w.hostKey(name), "credential": keyCredential, "probe_tcp": w.net.at(name),
 			"redfish": fmt.Sprintf("https://%s:%d", w.net.host(name), redfishPort), "redfish_cert": w.Bodies[name].Fingerprint, "redfish_credential": redfishCredential,
 		}
-		if name != "srv-app-01" { // all of this machine is shown once
+		if name != "srv-app-01" { // both would show the same machine
 			delete(m, "ssh")
 		}
 		m["port"] = fmt.Sprint(ports[name])
@@ -108,14 +104,12 @@ func (w *World) Ledger(every string) []Entry {
 	host("srv-app-01", "GE1-0-2", map[string]string{"scrape_clock": facts("/clock"), "act_time_sync": own("time-sync-srv-app-01")})
 	add("srv-db-01 sda", engine.ClassDisk, map[string]string{"scrape_smart": facts("/smart")}, on(engine.MemberOf, "srv-db-01")...)
 	add("pacs-volume", engine.ClassVolume, map[string]string{
-		"via": "local", "local": "yes", "mountpoint": w.file("volume"), "clear_paths": w.file("volume", "cache"),
+		"via": "local", "volume": w.file("volume"), "clear_paths": w.file("volume", "cache"),
 	}, on(engine.MemberOf, "srv-app-01")...)
 
 	add("dns-1", engine.ClassMiddleware, unit("dns-1", map[string]string{
 		"process": "dns-1", "probe_dns": apiName + "=" + w.net.host("his-api") + "@" + w.net.at("dns-1"), "act_dns_repair": own("dns-repair-dns-1"),
 	}), on(engine.RunsOn, "srv-app-01")...)
-	_, redis := w.net.inner("his-redis")
-	_ = redis
 	add("his-redis", engine.ClassMiddleware, unit("his-redis", map[string]string{
 		"process": "redis-server", "sql": "redis://" + w.net.at("his-redis"), "probe_tcp": w.net.at("his-redis"), "log_files": w.Units.Log("his-redis"),
 	}), on(engine.RunsOn, "srv-db-01")...)
@@ -164,6 +158,3 @@ func (w *World) Ledger(every string) []Entry {
 	add("his", engine.ClassApplication, map[string]string{"probe_http": "https://" + w.net.at("his-gate") + "/?patient=1", "tls_ca": w.file("conf", "ca.pem")}, on(engine.Uses, "his-gate")...)
 	return out
 }
-
-// short is a path for the table.
-func short(p string) string { return filepath.Base(p) }

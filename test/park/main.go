@@ -13,6 +13,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"time"
 )
@@ -58,6 +59,10 @@ func run(ctx context.Context) error {
 	seed := flag.Uint64("seed", 1, "decides the order of the faults and what people do")
 	only := flag.String("only", "", "faults to inject, separated by commas; all where empty")
 	alone := flag.Bool("world", false, "without the program under test: break and mend every fault, and see that the world notices both")
+	minutes := flag.Float64("minutes", 4, "how long the program has for each fault")
+	calm := flag.Duration("calm", 45*time.Second, "time without a fault before each one, with noisy load")
+	program := flag.String("program", "bin/zhiwei", "the program under test")
+	table := flag.String("table", "", "file that the table is written to beside the standard output, as Markdown")
 	hold := flag.Bool("hold", false, "start the world, print its ledger and wait for the end")
 	list := flag.Bool("list", false, "name the faults")
 	flag.Parse()
@@ -100,7 +105,22 @@ func run(ctx context.Context) error {
 	if *alone {
 		return exercise(ctx, w, chosen)
 	}
-	return errors.New("not yet")
+	path, err := filepath.Abs(*program)
+	if err != nil {
+		return err
+	}
+	p, err := startProduct(ctx, w, path)
+	if err != nil {
+		return err
+	}
+	j := &judge{w: w, p: p, limit: time.Duration(*minutes * float64(time.Minute)), calm: *calm, seed: *seed}
+	err = j.sit(ctx, chosen)
+	text := j.table()
+	fmt.Print(text)
+	if *table != "" {
+		err = errors.Join(err, os.WriteFile(*table, []byte(text), 0o644))
+	}
+	return err
 }
 
 // exercise breaks and mends each fault without the program under test.
