@@ -17,6 +17,7 @@ import (
 
 	"zhiwei/drive/database"
 	"zhiwei/drive/host"
+	"zhiwei/drive/ipmi"
 	"zhiwei/drive/modbus"
 	"zhiwei/drive/probe"
 	"zhiwei/drive/redfish"
@@ -95,6 +96,8 @@ func init() { // the makers read the table again
 		{TargetLabel{"redfish", "URL", "https://10.0.0.20", "hardware_*", tr("经 Redfish 测量服务器的管理口。", "Measures a server's controller over Redfish.")}, false, (*asked).redfish},
 		{TargetLabel{"redfish_cert", "SHA-256", "ab:cd:…", "", tr("管理口自签证书的 SHA-256 指纹。", "SHA-256 of the controller's own certificate.")}, false, nil},
 		{TargetLabel{"redfish_credential", account, "bmc", "", tr("Redfish 的凭据。", "Credential of Redfish.")}, false, nil},
+		{TargetLabel{"ipmi", at, "10.0.0.21", "hardware_*", tr("经 IPMI 测量服务器的管理口；本机须有 ipmitool。", "Measures a server's controller over IPMI; this machine needs ipmitool.")}, false, (*asked).ipmi},
+		{TargetLabel{"ipmi_credential", account, "bmc", "", tr("IPMI 的凭据。", "Credential of IPMI.")}, false, nil},
 		{TargetLabel{"ups", "NAME@HOST[:PORT]", "ups1@10.0.0.30", "ups_*", tr("经 NUT（upsd）测量 UPS。", "Measures a UPS at a NUT server (upsd).")}, false, (*asked).ups},
 		{TargetLabel{"modbus", "yes | HOST[:PORT] | :PORT | rtuovertcp://HOST:PORT | rtu:///dev/…", "10.0.0.40:502", "environment_*, cooling_*, power_*", tr("经 Modbus 测量空调、电表、传感器；须有 modbus_map。", "Measures an air conditioner, a meter or a sensor over Modbus; needs modbus_map.")}, false, (*asked).modbus},
 		{TargetLabel{"modbus_unit", "1–247", "1", "", tr("Modbus 单元号，不写则为 1。", "Modbus unit; 1 where absent.")}, false, nil},
@@ -192,7 +195,11 @@ func (m *Measures) Targets(thing engine.Thing) ([]Target, error) {
 				wrong = append(wrong, err)
 				continue
 			}
-			out = append(out, Target{ID: thing.ID + "/" + label, Thing: thing.ID, Instance: thing.Name, Source: s})
+			t := Target{ID: thing.ID + "/" + label, Thing: thing.ID, Instance: thing.Name, Source: s}
+			if label == "ipmi" {
+				t.Timeout = slow
+			}
+			out = append(out, t)
 		}
 	}
 	for i := range out {
@@ -241,6 +248,9 @@ func LogFiles(thing engine.Thing) ([]string, error) {
 	}
 	return out, nil
 }
+
+// slow is how long a controller may take that is asked for its sensors.
+const slow = time.Minute
 
 // endpoint reads "yes", "HOST", "HOST:PORT" or ":PORT"; usual is the port where
 // none is named, "" where one must be.
@@ -334,6 +344,21 @@ func (a *asked) redfish() (Source, error) {
 		return nil, err
 	}
 	return &redfish.Target{URL: a.value, User: user, Password: secret, Fingerprint: a.thing.Labels["redfish_cert"], Clock: a.Clock}, nil
+}
+
+func (a *asked) ipmi() (Source, error) {
+	address, err := a.endpoint(a.value, "623")
+	if err != nil {
+		return nil, err
+	}
+	user, secret, err := a.account("ipmi_credential")
+	if err != nil {
+		return nil, err
+	}
+	if user == "" {
+		return nil, bad(a.thing, "ipmi_credential", account, "缺少，或凭据没有账号", "is missing, or names a credential without an account")
+	}
+	return &ipmi.Target{Address: address, User: user, Password: secret, Clock: a.Clock}, nil
 }
 
 func (a *asked) ups() (Source, error) {

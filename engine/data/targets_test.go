@@ -52,6 +52,7 @@ func TestTargets(t *testing.T) {
 		"probe/probe_dns":                     {"probe_dns", "his.example=10.0.0.7@10.0.0.53"},
 		"database/sql":                        {"sql", "yes", "database", "postgres://u@10.0.0.1/his"},
 		"database/sql 2":                      {"sql", "redis://10.0.0.1", "sql_credential", "community"},
+		"ipmi/ipmi":                           {"ipmi", "10.0.0.21:624", "ipmi_credential", "basic"},
 		"node/ssh":                            {"ssh", ":2222", "credential", "ssh", "host_key", "SHA256:x"},
 		"process/process":                     {"process", "his-api, his web", "via", "local"},
 		"node/process":                        {"process", "his-api", "credential", "ssh", "host_key", "SHA256:x"},
@@ -90,6 +91,9 @@ func TestWrongLabels(t *testing.T) {
 		"snmp":               {"snmp", "switch:port:3"},
 		"snmp_credential":    {"snmp", "yes"},
 		"snmp_credential 2":  {"snmp", "yes", "credential", "ssh"}, // a private key is no password
+		"ipmi":               {"ipmi", "a b"},
+		"ipmi_credential":    {"ipmi", "yes"},
+		"ipmi_credential 2":  {"ipmi", "yes", "ipmi_credential", "community"},
 		"redfish":            {"redfish", "10.0.0.2"},
 		"redfish_credential": {"redfish", "https://10.0.0.2", "redfish_credential", "none"},
 		"ups":                {"ups", "10.0.0.3"},
