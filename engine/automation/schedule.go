@@ -138,10 +138,12 @@ type scheduleData struct {
 	Last     *time.Time     `json:"last,omitempty"`
 }
 
+const schedulesName = "run-schedules"
+
 // Schedules declares the loop that orders runs by the clock.
 func (e *Engine) Schedules() loop.Loop {
 	return loop.Loop{
-		Name: "run-schedules", Title: kind.T("按时间执行处置手册", "Orders runs by the clock"),
+		Name: schedulesName, Title: kind.T("按时间执行处置手册", "Orders runs by the clock"),
 		Watch: []loop.Watch{{Kind: engine.RunScheduleKind, States: []string{"active"}}},
 		Look:  e.lookAtSchedule,
 	}

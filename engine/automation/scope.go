@@ -28,6 +28,18 @@ func newScope(inputs, target map[string]any, now func() time.Time) *scope {
 	return &scope{inputs: inputs, target: target, now: now, mu: &sync.Mutex{}, steps: map[string]any{}}
 }
 
+// still is the scope with the clock stopped at an instant: whether a block is
+// gone through, and for which items, must come out the same when a run is taken
+// up again later.
+func (s *scope) still(at *time.Time) *scope {
+	if at == nil {
+		return s
+	}
+	inner := *s
+	inner.now = func() time.Time { return *at }
+	return &inner
+}
+
 // at is the scope with another item.
 func (s *scope) at(item any) *scope {
 	inner := *s

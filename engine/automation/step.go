@@ -11,6 +11,7 @@ import (
 	"zhiwei/engine"
 	"zhiwei/kernel"
 	"zhiwei/kernel/errs"
+	"zhiwei/kernel/identity"
 	"zhiwei/kernel/kind"
 	"zhiwei/kernel/loop"
 	"zhiwei/kernel/record"
@@ -121,6 +122,12 @@ func (w *worker) due(ctx context.Context, sc *scope, s *stepState, def *engine.R
 		return w.end(ctx, s, "skip", map[string]any{"message": "条件不成立。\n\nIts condition does not hold."})
 	}
 	if !strings.HasSuffix(s.data.Path, undoMark) {
+		if stopped, err := w.halted(ctx); err != nil || stopped {
+			if err != nil {
+				return verdict{err: err}, false
+			}
+			return w.end(ctx, s, "fail", map[string]any{"message": "总停按钮已按下，系统自己要做的事不再开始。\n\nThe red button is pressed: nothing that the system wants by itself begins."})
+		}
 		until, err := w.e.heldUntil(ctx, w.h, w.book.Window)
 		if err != nil {
 			return verdict{err: err}, false
@@ -141,6 +148,16 @@ func (w *worker) due(ctx context.Context, sc *scope, s *stepState, def *engine.R
 	}
 	err = w.write(ctx, s, "start", map[string]any{"startedAt": now.UTC(), "attempt": s.data.Attempt + 1, "message": nil})
 	return verdict{err: err}, err == nil
+}
+
+// halted tells whether the red button forbids the run to go on. Runs of people do,
+// and what people had put on the clock; undoing goes on too, for it leads back to
+// how things were.
+func (w *worker) halted(ctx context.Context) (bool, error) {
+	if !strings.HasPrefix(w.startedBy, "loop/") || w.startedBy == "loop/"+schedulesName {
+		return false, nil
+	}
+	return engine.Halted(ctx, w.h.Kernel(), identity.Root())
 }
 
 // end writes how a step ended.

@@ -281,7 +281,7 @@ func (w *worker) step(ctx context.Context, sc *scope, at, target string, s *engi
 	if s.Each == "" {
 		return w.one(ctx, sc, path, target, s)
 	}
-	items, err := sc.list(s.Each)
+	items, err := sc.still(w.data.StartedAt).list(s.Each)
 	if err != nil {
 		if w.data.Dry {
 			return w.forecast(ctx, sc, path, target, s, err)
@@ -310,7 +310,7 @@ func (w *worker) one(ctx context.Context, sc *scope, path, target string, s *eng
 		}
 		return w.leaf(ctx, sc, path, target, s)
 	}
-	holds, err := sc.holds(s.If, nil)
+	holds, err := sc.still(w.data.StartedAt).holds(s.If, nil)
 	if err != nil && !w.data.Dry {
 		return w.note(ctx, path, s.ID, s.Title.ZH, target, err)
 	}

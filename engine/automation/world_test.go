@@ -15,6 +15,7 @@ import (
 	"zhiwei/kernel/clock"
 	"zhiwei/kernel/errs"
 	"zhiwei/kernel/identity"
+	"zhiwei/kernel/kind"
 	"zhiwei/kernel/loop"
 	"zhiwei/kernel/record"
 	"zhiwei/kernel/search"
@@ -32,7 +33,7 @@ type world struct {
 
 func registry(t testing.TB) *kernel.Registry {
 	reg := kernel.NewRegistry()
-	for _, k := range append(engine.AutomationKinds(), engine.Things()) {
+	for _, k := range slices.Concat(engine.AutomationKinds(), engine.AutonomyKinds(), []kind.Kind{engine.Things()}) {
 		if err := reg.Kind(k); err != nil {
 			t.Fatal(err)
 		}
@@ -58,7 +59,7 @@ func startWorld(t testing.TB, reg *kernel.Registry, st store.Store, clk clock.Cl
 		}
 	}
 	r := loop.NewRunner(k, "test", nil)
-	for _, l := range []loop.Loop{w.e.Loop(), w.e.Schedules()} {
+	for _, l := range []loop.Loop{w.e.Loop(), w.e.Schedules(), w.e.Keeps()} {
 		if err := r.Add(l); err != nil {
 			t.Fatal(err)
 		}
