@@ -15,6 +15,7 @@ packages=(
 	openssh-server          # servers, as another user of this machine
 	redis-server            # a service that is asked
 	nginx-light mosquitto   # the front door and the message broker of the fault park
+	ipmitool openipmi       # management controllers of servers, and one that is none
 	prometheus victoria-metrics # that push to us, and that we push to
 	sqlite3         # looks into a data folder from outside
 	gcc libc6-dev   # the race detector

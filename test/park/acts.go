@@ -113,34 +113,49 @@ func (w *World) upsTick() {
 // fill fills the imaging store to the share that is left, with a file of its
 // cache that is a month old.
 func (w *World) fill(left float64) error {
-	var s syscall.Statfs_t
-	if err := syscall.Statfs(w.file("volume"), &s); err != nil {
-		return err
-	}
-	size := int64(float64(s.Bavail)*float64(s.Bsize) - left*float64(s.Blocks)*float64(s.Bsize))
-	name := w.file("volume", "cache", "thumbnails-old.bin")
-	f, err := os.Create(name)
-	if err != nil {
-		return err
-	}
-	piece := make([]byte, 1<<20)
-	for ; size > 0 && err == nil; size -= int64(len(piece)) {
-		_, err = f.Write(piece[:min(int64(len(piece)), size)])
-	}
-	_ = f.Close()
-	if err != nil && !errors.Is(err, syscall.ENOSPC) {
-		return err
-	}
-	old := time.Now().AddDate(0, -1, 0)
-	return os.Chtimes(name, old, old)
+	return w.Units.within(func() error {
+		var s syscall.Statfs_t
+		if err := syscall.Statfs(w.file("volume"), &s); err != nil {
+			return err
+		}
+		size := int64(float64(s.Bavail)*float64(s.Bsize) - left*float64(s.Blocks)*float64(s.Bsize))
+		name := w.file("volume", "cache", "thumbnails-old.bin")
+		f, err := os.Create(name)
+		if err != nil {
+			return err
+		}
+		piece := make([]byte, 1<<20)
+		for ; size > 0 && err == nil; size -= int64(len(piece)) {
+			_, err = f.Write(piece[:min(int64(len(piece)), size)])
+		}
+		_ = f.Close()
+		if err != nil && !errors.Is(err, syscall.ENOSPC) {
+			return err
+		}
+		old := time.Now().AddDate(0, -1, 0)
+		return os.Chtimes(name, old, old)
+	})
+}
+
+// clear empties the cache of the imaging store.
+func (w *World) clear() error {
+	return w.Units.within(func() error {
+		return errors.Join(os.RemoveAll(w.file("volume", "cache")), os.MkdirAll(w.file("volume", "cache"), 0o755))
+	})
 }
 
 // free is the share of the imaging store that is free.
-func (w *World) free() (float64, error) {
-	var s syscall.Statfs_t
-	err := syscall.Statfs(w.file("volume"), &s)
-	if err == nil && s.Blocks == 0 {
-		err = fmt.Errorf("%s tells no size", w.file("volume"))
-	}
-	return float64(s.Bavail) / float64(max(s.Blocks, 1)), err
+func (w *World) free() (share float64, err error) {
+	err = w.Units.within(func() error {
+		var s syscall.Statfs_t
+		if err := syscall.Statfs(w.file("volume"), &s); err != nil {
+			return err
+		}
+		if s.Blocks == 0 {
+			return fmt.Errorf("%s tells no size", w.file("volume"))
+		}
+		share = float64(s.Bavail) / float64(s.Blocks)
+		return nil
+	})
+	return share, err
 }

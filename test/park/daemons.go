@@ -62,7 +62,7 @@ func (w *World) addSmall(context.Context) error {
 	if err := w.put(fmt.Sprintf("listener %d %s\nallow_anonymous true\npersistence false\nsys_interval 1\nmax_queued_messages 100000\nmax_inflight_messages 5\n", ports["mq-1"], host), "conf", "mosquitto.conf"); err != nil {
 		return err
 	}
-	w.Units.Add(&Unit{Name: "mq-1", Path: find("mosquitto"), Args: []string{"-c", w.file("conf", "mosquitto.conf")}, Dir: w.Dir, Ready: dialled(mq)})
+	w.Units.Add(&Unit{Name: "mq-1", Path: find("mosquitto"), Args: []string{"-c", w.file("conf", "mosquitto.conf")}, Dir: w.Dir, As: w.lesser, Ready: dialled(mq)})
 
 	if err := w.mendZone(); err != nil {
 		return err
@@ -142,12 +142,9 @@ func (w *World) addVolume(ctx context.Context) error {
 		_, err := w.Units.output(ctx, nil, nil, find("mount"), "-o", "loop", image, w.file("volume"))
 		w.volume = err == nil
 	}
-	for _, d := range []string{"images", "cache"} {
-		if err := os.MkdirAll(w.file("volume", d), 0o755); err != nil {
-			return err
-		}
-	}
-	return nil
+	return w.Units.within(func() error {
+		return errors.Join(os.MkdirAll(w.file("volume", "images"), 0o755), os.MkdirAll(w.file("volume", "cache"), 0o755))
+	})
 }
 
 // addGate adds nginx, the front door.
@@ -211,10 +208,7 @@ func (w *World) addDevices(ctx context.Context) error {
 	args := []string{"--data-dir=" + w.file("snmp"), "--cache-dir=" + w.file("snmp-cache"), "--agent-udpv4-endpoint=" + w.net.at("sw-core")}
 	_ = os.Chmod(w.file("snmp-cache"), 0o777)
 	target := snmp.Target{Address: w.net.at("sw-core"), Community: "public", Timeout: time.Second}
-	if w.Root {
-		args = append(args, "--process-user=nobody", "--process-group=nogroup")
-	}
-	w.Units.Add(&Unit{Name: "sw-core", Path: find("snmpsimd"), Args: args, Dir: w.Dir, Ready: func(ctx context.Context) error {
+	w.Units.Add(&Unit{Name: "sw-core", Path: find("snmpsimd"), Args: args, Dir: w.Dir, As: w.lesser, Ready: func(ctx context.Context) error {
 		_, err := target.Identify(ctx)
 		return err
 	}})

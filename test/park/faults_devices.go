@@ -182,9 +182,7 @@ func keepingFaults() []Fault {
 				}
 				return w.Works(ctx)
 			},
-			Undo: func(_ context.Context, w *World) error {
-				return errors.Join(os.RemoveAll(w.file("volume", "cache")), os.MkdirAll(w.file("volume", "cache"), 0o755))
-			},
+			Undo: func(_ context.Context, w *World) error { return w.clear() },
 		},
 		{
 			Name: "backup-missing", Zh: "三天没有数据库备份", En: "No database backup for three days", Truth: []string{"his-db-backup"},

@@ -20,13 +20,15 @@ import (
 // Unit is a daemon that the park keeps as an init system does: it starts and
 // stops it when told to, and does not start it again by itself.
 type Unit struct {
-	Name  string
-	Path  string
-	Args  []string
-	Env   []string // beside the park's own
-	Dir   string
-	As    *syscall.Credential // nil: the park's own user
-	Quick bool                // stop with SIGQUIT, as PostgreSQL's immediate stop; else SIGTERM
+	Name string
+	Path string
+	Args []string
+	Env  []string // beside the park's own
+	Dir  string
+	// As is whom it runs as; nil: the park's own user. A daemon must not change to
+	// another user by itself: the kernel then forgets whose death ends it.
+	As    *syscall.Credential
+	Quick bool // stop with SIGQUIT, as PostgreSQL's immediate stop; else SIGTERM
 	// Ready tells whether the daemon answers. A start waits for it.
 	Ready func(ctx context.Context) error
 
@@ -50,6 +52,11 @@ func newUnits(logs string) *Units {
 	u := &Units{logs: logs, start: make(chan func())}
 	go func() {
 		runtime.LockOSThread() // never unlocked: see Units
+		// What is mounted for the daemons is theirs alone and goes with the last of
+		// them. It needs root; elsewhere nothing is mounted.
+		if syscall.Unshare(syscall.CLONE_NEWNS) == nil {
+			_ = syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, "")
+		}
 		for f := range u.start {
 			f()
 		}
@@ -97,6 +104,13 @@ func (u *Units) spawn(cmd *exec.Cmd) error {
 	cmd.SysProcAttr.Setpgid = true // a Ctrl-C at the terminal is the park's alone
 	done := make(chan error)
 	u.start <- func() { done <- cmd.Start() }
+	return <-done
+}
+
+// within does something where the daemons live: with what is mounted for them.
+func (u *Units) within(do func() error) error {
+	done := make(chan error)
+	u.start <- func() { done <- do() }
 	return <-done
 }
 

@@ -267,7 +267,7 @@ func (w *World) Close() {
 		_ = w.net.held.Close()
 	}
 	if w.volume {
-		_ = syscall.Unmount(w.file("volume"), syscall.MNT_DETACH)
+		_ = w.Units.within(func() error { return syscall.Unmount(w.file("volume"), syscall.MNT_DETACH) })
 	}
 	_ = os.RemoveAll(w.Dir)
 }
