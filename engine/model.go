@@ -37,6 +37,7 @@ const (
 	ModelCrown     = "crown"     // to champion
 	ModelRollBack  = "roll-back" // it does worse than what was there before
 	ModelReinstate = "reinstate" // a former champion acts again
+	ModelReturn    = "return"    // a former champion challenges again
 	ModelFail      = "fail"
 	ModelCancel    = "cancel"
 )
@@ -83,15 +84,15 @@ type ModelSettings struct {
 // rest of a model is its loop's.
 type ModelOrder struct {
 	Name      string        `json:"name"`
-	Task      string        `json:"task"`           // models of the same task compete
-	Purpose   string        `json:"purpose"`        // ForAnomaly, ForForecast, ForFailure
-	Algorithm string        `json:"algorithm"`      // ByVAE …
-	Data      string        `json:"data"`           // "data-set/ID"; of a delivered model: the site's own, by which it is judged
-	Settings  ModelSettings `json:"settings"`       //
-	Inputs    []ModelInput  `json:"inputs"`         // empty: the columns of the data set
-	Shadow    string        `json:"shadow"`         // how long a challenger scores beside the champion; empty: 24h
-	Grey      []int         `json:"grey,omitempty"` // percent of things, rising; empty: 10, 50
-	Soak      string        `json:"soak"`           // how long each share lasts; empty: 24h
+	Task      string        `json:"task"`      // models of the same task compete
+	Purpose   string        `json:"purpose"`   // ForAnomaly, ForForecast, ForFailure
+	Algorithm string        `json:"algorithm"` // ByVAE …
+	Data      string        `json:"data"`      // "data-set/ID"; of a delivered model: the site's own, by which it is judged
+	Settings  ModelSettings `json:"settings,omitzero"`
+	Inputs    []ModelInput  `json:"inputs,omitempty"` // empty: the columns of the data set; models of one task should have the same
+	Shadow    string        `json:"shadow,omitempty"` // how long a challenger scores beside the champion; empty: 24h
+	Grey      []int         `json:"grey,omitempty"`   // percent of things, rising; empty: 10, 50
+	Soak      string        `json:"soak,omitempty"`   // how long each share lasts; empty: 24h
 	Former    string        `json:"former,omitempty"`
 	// Delivered and Weights are of a model that another site trained.
 	Delivered string `json:"delivered,omitempty"` // name of that site
@@ -125,6 +126,10 @@ type ModelMetrics struct {
 	AlarmsPerDay float64 `json:"alarmsPerDay,omitempty,string"` // on rows that are not faulty, at the threshold
 	MAE          float64 `json:"mae,omitempty,string"`          // in standard deviations of the training part
 }
+
+var _ = declare(
+	Metric{Name: "model_score", Type: Gauge, Unit: "1", Labels: []string{"model", "task", ThingLabel}, Title: tr("模型评分", "Score of a model")},
+)
 
 // ModelSpan is how long a champion's recent data reaches back when it is judged.
 const ModelSpan = "24h"
@@ -167,7 +172,7 @@ var (
 )
 
 func modelKind() kind.Kind {
-	facts := []string{"weights", "bytes", "inputs", "every", "progress", "message", "metrics", "live", "threshold", "percent", "since", "why", "lineage", "trainedAt", "drifted", "restore", "retrained"}
+	facts := []string{"weights", "bytes", "inputs", "every", "progress", "message", "metrics", "live", "threshold", "percent", "since", "why", "lineage", "trainedAt", "drifted", "driftSince", "restore", "retrained"}
 	judged := []kind.Option{
 		{Code: ForAnomaly, Title: tr("发现异常", "Find what is unusual")},
 		{Code: ForForecast, Title: tr("预报", "Forecast")},
@@ -226,6 +231,7 @@ func modelKind() kind.Kind {
 			{Name: "why", Type: kind.Markdown, Title: tr("最近一次决定的依据", "Why it was last moved"), ReadOnly: true},
 			{Name: "lineage", Type: kind.String, Many: true, Title: tr("来源", "Made from"), ReadOnly: true},
 			{Name: "drifted", Type: kind.Int, Title: tr("连续漂移次数", "Drifts in a row"), ReadOnly: true},
+			{Name: "driftSince", Type: kind.Time, Title: tr("漂移起于", "Drifting since"), ReadOnly: true},
 			{Name: "restore", Type: kind.Ref, To: []string{ModelKind}, Title: tr("退回到", "Falls back to"), ReadOnly: true},
 			{Name: "retrained", Type: kind.Ref, To: []string{ModelKind}, Title: tr("已重训为", "Retrained as"), ReadOnly: true},
 		},
@@ -265,6 +271,7 @@ func modelKind() kind.Kind {
 			{Name: Retire, Title: tr("退役", "Retire"), From: []string{ModelChampion}, To: Retired, Input: facts, Clock: true},
 			{Name: ModelRollBack, Title: tr("回退", "Roll back"), From: []string{ModelGrey, ModelChampion}, To: ModelRolledBack, Input: facts, Clock: true},
 			{Name: ModelReinstate, Title: tr("重新启用", "Reinstate"), From: []string{Retired}, To: ModelChampion, Input: facts, Clock: true},
+			{Name: ModelReturn, Title: tr("重新参选", "Return"), From: []string{Retired}, To: ModelChallenger, Input: facts, Clock: true},
 			{Name: Reject, Title: tr("不采用", "Reject"), From: []string{ModelTrained, ModelEvaluated, ModelChallenger}, To: Rejected, Input: facts, Clock: true},
 			{Name: ModelFail, Title: tr("训练失败", "Fail"), From: []string{ModelPlanned, ModelTraining, ModelTrained}, To: Failed, Input: facts, Clock: true},
 			{Name: ModelCancel, Title: tr("取消", "Cancel"), From: living, To: ModelCancelled, Confirm: true, Evidence: reason},

@@ -15,12 +15,21 @@ func tooFew() error {
 // that those who compete find the same.
 const injection = 20_08_15
 
+// Few rows hold few faults, and what is found among few is chance: rows are used
+// in several copies, with other faults in each, until there are about this many.
+const (
+	injectedRows = 3000
+	maxCopies    = 16
+)
+
 // Evaluate judges a model on rows it never saw. Of two models evaluated on the
 // same frames the one with the higher Merit is better; below Baseline it is worth
 // nothing. Where no row of the frames is labelled as faulty, ForAnomaly is judged
-// on copies with faults put in (Inject). Invalid where the frames do not have the
+// on copies with faults put in (Inject), of a size that goes by how widely the
+// columns spread in what the model like has learnt from: the same for two that are
+// compared. nil: the model itself. Invalid where the frames do not have the
 // model's columns; of no judged rows Rows is 0.
-func (m *Model) Evaluate(frames []Frame) (engine.ModelMetrics, error) {
+func (m *Model) Evaluate(frames []Frame, like *Model) (engine.ModelMetrics, error) {
 	var out engine.ModelMetrics
 	var scores, trivial []float64
 	var fault []bool
@@ -32,9 +41,21 @@ func (m *Model) Evaluate(frames []Frame) (engine.ModelMetrics, error) {
 		}
 	}
 	out.Injected = !labelled && m.Purpose == engine.ForAnomaly
+	if like == nil {
+		like = m
+	}
+	spread := map[string]float64{}
+	for c, name := range like.Columns {
+		spread[name] = like.Std[c]
+	}
+	rows := 0
+	for _, f := range frames {
+		rows += f.Rows()
+	}
+	copies := min(max(1, injectedRows/max(rows, 1)), maxCopies)
 	var miss, still, yesterday, n float64
 	for i, f := range frames {
-		g, err := m.fitted(f)
+		g, err := m.Fitted(f)
 		if err != nil {
 			return out, err
 		}
@@ -55,16 +76,21 @@ func (m *Model) Evaluate(frames []Frame) (engine.ModelMetrics, error) {
 			miss, still, yesterday, n = miss+a, still+b, yesterday+c, n+k
 			continue
 		}
-		if out.Injected {
-			g = Inject(g, injection+uint64(i))
-			plain = m.Scores(g)
-		}
-		for r, s := range plain {
-			if math.IsNaN(s) {
-				continue
+		take := func(g Frame, judged []float64) {
+			for r, s := range judged {
+				if !math.IsNaN(s) {
+					scores, trivial = append(scores, s), append(trivial, m.distance(g.Cells[r]))
+					fault = append(fault, g.Fault != nil && g.Fault[r])
+				}
 			}
-			scores, trivial = append(scores, s), append(trivial, m.distance(g.Cells[r]))
-			fault = append(fault, g.Fault != nil && g.Fault[r])
+		}
+		if !out.Injected {
+			take(g, plain)
+			continue
+		}
+		for k := range copies {
+			bad := Inject(g, injection+uint64(i*maxCopies+k), spread)
+			take(bad, m.Scores(bad))
 		}
 	}
 	if days := float64(quiet) * m.Step.Hours() / 24; days > 0 {
@@ -76,7 +102,9 @@ func (m *Model) Evaluate(frames []Frame) (engine.ModelMetrics, error) {
 		}
 		return out, nil
 	}
-	out.Rows = len(scores)
+	if out.Rows = len(scores); out.Injected {
+		out.Rows = quiet
+	}
 	out.Merit, out.ROC = AveragePrecision(scores, fault), ROC(scores, fault)
 	found := 0
 	for i, bad := range fault {
@@ -138,9 +166,9 @@ func (m *Model) misses(f Frame) (miss, still, yesterday, n float64) {
 	return miss, still, yesterday, n
 }
 
-// fitted gives a frame the model's columns in its order. Invalid where one is
+// Fitted gives a frame the model's columns in its order. Invalid where one is
 // missing.
-func (m *Model) fitted(f Frame) (Frame, error) {
+func (m *Model) Fitted(f Frame) (Frame, error) {
 	at := make([]int, len(m.Columns))
 	same := len(f.Columns) == len(m.Columns)
 	for i, want := range m.Columns {
@@ -167,4 +195,37 @@ func (m *Model) fitted(f Frame) (Frame, error) {
 		}
 	}
 	return out, nil
+}
+
+// Judge is Scores of a frame whose columns may be more or in another order.
+// Invalid where one of the model's is missing.
+func (m *Model) Judge(f Frame) ([]float64, error) {
+	g, err := m.Fitted(f)
+	if err != nil {
+		return nil, err
+	}
+	return m.Scores(g), nil
+}
+
+// Blame names the input of the last row that is farthest from what was to be
+// expected, in standard deviations, with its value and what was expected: by the
+// model's own expectation where it has one, by the mean otherwise. "" where the
+// row says nothing.
+func (m *Model) Blame(f Frame) (column string, seen, expected float64) {
+	g, err := m.Fitted(f)
+	if err != nil || g.Rows() == 0 {
+		return "", 0, 0
+	}
+	last := g.Cells[g.Rows()-1]
+	want := m.Mean
+	if said := m.Forecasts(g); said != nil && said[len(said)-1] != nil {
+		want = said[len(said)-1]
+	}
+	worst := -1.0
+	for c, v := range last {
+		if d := math.Abs(v-want[c]) / m.Std[c]; d > worst {
+			worst, column, seen, expected = d, m.Columns[c], v, want[c]
+		}
+	}
+	return column, seen, expected
 }

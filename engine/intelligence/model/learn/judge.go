@@ -81,8 +81,9 @@ func ROC(scores []float64, fault []bool) float64 {
 // Detection", ICLR 2023). About a twentieth of the rows is touched: spikes of 3–6
 // standard deviations, shifts of 2–4 over a while, a column that no longer moves
 // with the others (turned about its mean), noise of double width, a column that
-// stands still.
-func Inject(f Frame, seed uint64) Frame {
+// stands still. spread is a column's standard deviation by name; of one that is
+// not there the frame's own is taken.
+func Inject(f Frame, seed uint64, spread map[string]float64) Frame {
 	r := rand.New(rand.NewPCG(seed, uint64(f.Rows())))
 	out := f
 	out.Cells = make([][]float64, f.Rows())
@@ -91,11 +92,13 @@ func Inject(f Frame, seed uint64) Frame {
 	}
 	out.Fault = make([]bool, f.Rows())
 	n, cols := f.Rows(), len(f.Columns)
-	if n < 40 || cols == 0 {
-		return out
-	}
 	mean, std := moments([]Frame{f})
-	for at := 10 + r.IntN(30); at < n; {
+	for c, name := range f.Columns {
+		if s := spread[name]; s > 0 {
+			std[c] = s
+		}
+	}
+	for at := 1 + r.IntN(60); at < n && cols > 0; {
 		long := 1
 		col := r.IntN(cols)
 		sign := float64(1 - 2*r.IntN(2))

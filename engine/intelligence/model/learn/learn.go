@@ -57,18 +57,18 @@ type net interface {
 // foreteller is a net that says what the last row should have been from the rows
 // before it.
 type foreteller interface {
+	// foretell gives a row of its own.
 	foretell(rows [][]float64, at int64) []float64
 }
 
 // task is what an algorithm is given to fit: scaled, complete frames.
 type task struct {
 	Settings
-	model  *Model
-	fit    []Frame // to learn from
-	check  []Frame // later rows, to know when to stop
-	rng    *rand.Rand
-	ctx    context.Context
-	labels bool
+	model *Model
+	fit   []Frame // to learn from
+	check []Frame // later rows, to know when to stop
+	rng   *rand.Rand
+	ctx   context.Context
 }
 
 // over tells that training must end with what it has.
@@ -254,7 +254,7 @@ func (m *Model) Forecasts(f Frame) [][]float64 {
 		if i+1 < m.Window || !told(f.Cells[i]) {
 			continue
 		}
-		out[i] = slices.Clone(net.foretell(g.Cells[i+1-m.Window:i+1], g.Times[i]))
+		out[i] = net.foretell(g.Cells[i+1-m.Window:i+1], g.Times[i])
 		for c := range out[i] {
 			out[i][c] = out[i][c]*m.Std[c] + m.Mean[c]
 		}

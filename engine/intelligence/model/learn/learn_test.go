@@ -96,7 +96,7 @@ func TestAnomalyModels(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, err := m.Evaluate([]learn.Frame{held})
+			got, err := m.Evaluate([]learn.Frame{held}, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -104,7 +104,7 @@ func TestAnomalyModels(t *testing.T) {
 			if got.Merit < c.least || got.Merit < got.Baseline+0.2 {
 				t.Errorf("merit %.3f, the trivial rival has %.3f", got.Merit, got.Baseline)
 			}
-			quiet, err := m.Evaluate([]learn.Frame{service(4, "", 10)})
+			quiet, err := m.Evaluate([]learn.Frame{service(4, "", 10)}, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

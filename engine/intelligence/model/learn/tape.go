@@ -3,6 +3,7 @@ package learn
 import (
 	"math"
 	"math/rand/v2"
+	"sync"
 )
 
 // tensor is a matrix with its gradient. Parameters live as long as their model;
@@ -43,6 +44,16 @@ type tape struct {
 	back []func()
 	slab []float64
 	used int
+}
+
+// scratch lends tapes without gradients to judgements, which would otherwise each
+// take their memory anew.
+var scratch = sync.Pool{New: func() any { return &tape{} }}
+
+func borrow() *tape {
+	t := scratch.Get().(*tape)
+	t.empty()
+	return t
 }
 
 // empty forgets everything; tensors that the tape made are dead.

@@ -2,6 +2,7 @@ package learn
 
 import (
 	"math"
+	"slices"
 
 	"zhiwei/engine"
 )
@@ -116,7 +117,8 @@ func bounded(tp *tape, a *tensor, most float64) *tensor {
 // score is −log p of the last row, a value a column, over the mean of the code
 // and the fixed draws.
 func (n *vae) score(rows [][]float64, at int64) float64 {
-	tp := &tape{}
+	tp := borrow()
+	defer scratch.Put(tp)
 	f := []Frame{{Cells: rows, Times: make([]int64, len(rows))}}
 	f[0].Times[len(rows)-1] = at
 	x, clock := n.windows(tp, f, []place{{0, len(rows) - 1}})
@@ -166,4 +168,16 @@ func readVAE(m *Model, got map[string]*tensor) (net, error) {
 		{"wideB", &n.wideB, 1, d},
 		{"draws", &n.draws, vaeDraws, l},
 	})
+}
+
+// foretell is what the last row comes back as, through the mean of its code.
+func (n *vae) foretell(rows [][]float64, at int64) []float64 {
+	tp := borrow()
+	defer scratch.Put(tp)
+	f := []Frame{{Cells: rows, Times: make([]int64, len(rows))}}
+	f[0].Times[len(rows)-1] = at
+	x, clock := n.windows(tp, f, []place{{0, len(rows) - 1}})
+	mean, _ := n.encode(tp, x, clock)
+	to, _ := n.decode(tp, mean, clock)
+	return slices.Clone(to.v[(n.window-1)*n.cols:])
 }
