@@ -105,6 +105,7 @@ var _ = declare(
 // Of checks from outside: drive/probe.
 var _ = declare(
 	Metric{Name: "probe_success", Type: Gauge, Unit: "1", Labels: perCheck, Title: tr("检查成功", "Check succeeded")},
+	Metric{Name: "probe_failure", Type: Gauge, Unit: "1", Labels: []string{"check", "reason"}, Title: tr("检查失败的原因：refused、timeout、answer、tls、dns、unreachable", "Why a check failed: refused, timeout, answer, tls, dns, unreachable")},
 	Metric{Name: "probe_duration_seconds", Type: Gauge, Unit: "s", Labels: perCheck, Title: tr("检查用时", "Time a check took")},
 	Metric{Name: "probe_http_status_code", Type: Gauge, Unit: "1", Labels: perCheck, Title: tr("HTTP 状态码", "HTTP status")},
 	Metric{Name: "probe_ssl_earliest_cert_expiry", Type: Gauge, Unit: "s", Labels: perCheck, Title: tr("证书到期时刻（Unix 秒）", "When the first certificate of the chain expires, Unix seconds")},

@@ -23,17 +23,17 @@ const echoes = 3
 // look succeeds where one echo comes back. Loss is told in any case, the round
 // trip of the fastest where there is one. Forbidden where this program may not
 // send echoes: it needs CAP_NET_RAW or its group in net.ipv4.ping_group_range.
-func (q *ICMP) look(ctx context.Context, clk clock.Clock, out *told) (bool, error) {
+func (q *ICMP) look(ctx context.Context, clk clock.Clock, out *told) (Reason, error) {
 	to, err := new(net.Resolver).LookupIP(ctx, "ip4", q.Address)
 	if err != nil || len(to) == 0 {
-		return false, nil // that it fails is what is measured
+		return WhyDNS, nil // that it fails is what is measured
 	}
 	network, addr := "udp4", net.Addr(&net.UDPAddr{IP: to[0]})
 	c, err := icmp.ListenPacket(network, "0.0.0.0")
 	if err != nil {
 		network, addr = "ip4:icmp", &net.IPAddr{IP: to[0]}
 		if c, err = icmp.ListenPacket(network, "0.0.0.0"); err != nil {
-			return false, errs.E(errs.Forbidden, "check", q.Address, "本程序没有发送 ICMP 的权限；请授予 CAP_NET_RAW 或设置 net.ipv4.ping_group_range。", "This program may not send ICMP; give it CAP_NET_RAW or set net.ipv4.ping_group_range.").Because(err)
+			return "", errs.E(errs.Forbidden, "check", q.Address, "本程序没有发送 ICMP 的权限；请授予 CAP_NET_RAW 或设置 net.ipv4.ping_group_range。", "This program may not send ICMP; give it CAP_NET_RAW or set net.ipv4.ping_group_range.").Because(err)
 		}
 	}
 	defer c.Close()
@@ -60,10 +60,11 @@ func (q *ICMP) look(ctx context.Context, clk clock.Clock, out *told) (bool, erro
 		}
 	}
 	out.add("probe_icmp_loss_ratio", float64(echoes-came)/echoes)
-	if came > 0 {
-		out.add("probe_icmp_rtt_seconds", fastest.Seconds())
+	if came == 0 {
+		return WhyTimeout, nil
 	}
-	return came > 0, nil
+	out.add("probe_icmp_rtt_seconds", fastest.Seconds())
+	return "", nil
 }
 
 // echo sends one and waits for it. The system gives a socket of the kind udp4

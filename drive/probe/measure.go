@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"time"
 
 	"zhiwei/kernel/clock"
@@ -50,19 +51,22 @@ type DNS struct {
 func (m *Measured) Sample(ctx context.Context) ([]series.Sample, error) {
 	clk := m.Prober.Clock
 	out := &told{check: m.Check, at: clk.Now()}
-	var ok bool
+	var why Reason
 	var err error
 	switch {
 	case m.What != nil && m.TLS == nil && m.DNS == nil && m.ICMP == nil:
 		if err = m.What.Validate(); err == nil {
-			ok = m.Prober.Run(ctx, *m.What).OK
+			r := m.Prober.Run(ctx, *m.What)
+			if why = r.Why; r.Status > 0 {
+				out.add("probe_http_status_code", float64(r.Status))
+			}
 		}
 	case m.TLS != nil && m.What == nil && m.DNS == nil && m.ICMP == nil:
-		ok, err = m.TLS.look(ctx, clk, out)
+		why, err = m.TLS.look(ctx, clk, out)
 	case m.DNS != nil && m.What == nil && m.TLS == nil && m.ICMP == nil:
-		ok, err = m.DNS.look(ctx, out)
+		why, err = m.DNS.look(ctx, out)
 	case m.ICMP != nil && m.What == nil && m.TLS == nil && m.DNS == nil:
-		ok, err = m.ICMP.look(ctx, clk, out)
+		why, err = m.ICMP.look(ctx, clk, out)
 	default:
 		err = errs.E(errs.Invalid, "check", m.Check, "检查须在 http/tcp/进程/命令、TLS、DNS、ICMP 中选且只选一种。", "A check is exactly one of http/tcp/process/command, TLS, DNS and ICMP.")
 	}
@@ -70,10 +74,17 @@ func (m *Measured) Sample(ctx context.Context) ([]series.Sample, error) {
 		return nil, err
 	}
 	success := 0.0
-	if ok {
+	if why == "" {
 		success = 1
 	}
 	out.add("probe_success", success)
+	for _, r := range reasons {
+		is := 0.0
+		if r == why {
+			is = 1
+		}
+		out.samples = append(out.samples, series.Sample{Name: "probe_failure", Labels: map[string]string{"check": m.Check, "reason": string(r)}, At: out.at, Value: is})
+	}
 	out.add("probe_duration_seconds", clk.Now().Sub(out.at).Seconds())
 	return out.samples, nil
 }
@@ -91,10 +102,10 @@ func (t *told) add(name string, v float64) {
 // look succeeds where a certificate is shown that is trusted, fits the name and
 // has not expired. When it does is told in any case: of the chain that is sent,
 // the first that does.
-func (q *TLS) look(ctx context.Context, clk clock.Clock, out *told) (bool, error) {
+func (q *TLS) look(ctx context.Context, clk clock.Clock, out *told) (Reason, error) {
 	host, _, err := net.SplitHostPort(q.Address)
 	if err != nil || host == "" {
-		return false, errs.E(errs.Invalid, "check", q.Address, "TLS 检查需要 主机:端口，例如 his.example:443。", "A TLS check needs host:port, such as his.example:443.").Because(err)
+		return "", errs.E(errs.Invalid, "check", q.Address, "TLS 检查需要 主机:端口，例如 his.example:443。", "A TLS check needs host:port, such as his.example:443.").Because(err)
 	}
 	name := q.Name
 	if name == "" {
@@ -105,12 +116,12 @@ func (q *TLS) look(ctx context.Context, clk clock.Clock, out *told) (bool, error
 	d := tls.Dialer{Config: &tls.Config{ServerName: name, InsecureSkipVerify: true, MinVersion: tls.VersionTLS10}}
 	c, err := d.DialContext(ctx, "tcp", q.Address)
 	if err != nil {
-		return false, nil // that it fails is what is measured
+		return reason(ctx, err), nil // that it fails is what is measured
 	}
 	defer c.Close()
 	chain := c.(*tls.Conn).ConnectionState().PeerCertificates
 	if len(chain) == 0 {
-		return false, nil
+		return WhyTLS, nil
 	}
 	between := x509.NewCertPool()
 	ends := chain[0].NotAfter
@@ -121,23 +132,23 @@ func (q *TLS) look(ctx context.Context, clk clock.Clock, out *told) (bool, error
 		}
 	}
 	_, err = chain[0].Verify(x509.VerifyOptions{DNSName: name, Roots: q.Roots, Intermediates: between, CurrentTime: clk.Now()})
-	trusted := 1.0
+	trusted, why := 1.0, Reason("")
 	if err != nil {
-		trusted = 0
+		trusted, why = 0, WhyTLS
 	}
 	out.add("probe_ssl_earliest_cert_expiry", float64(ends.Unix()))
 	out.add("probe_tls_trusted", trusted)
-	return err == nil, nil
+	return why, nil
 }
 
 // look succeeds where the name has an address, and the one that is wanted.
-func (q *DNS) look(ctx context.Context, out *told) (bool, error) {
+func (q *DNS) look(ctx context.Context, out *told) (Reason, error) {
 	if q.Name == "" {
-		return false, errs.E(errs.Invalid, "check", "dns", "DNS 检查需要域名。", "A DNS check needs a name.")
+		return "", errs.E(errs.Invalid, "check", "dns", "DNS 检查需要域名。", "A DNS check needs a name.")
 	}
 	want := net.ParseIP(q.Want)
 	if q.Want != "" && want == nil {
-		return false, errs.E(errs.Invalid, "check", q.Want, fmt.Sprintf("DNS 检查应得的“%s”不是 IP 地址。", q.Want), fmt.Sprintf("What the DNS check wants, “%s”, is no IP address.", q.Want))
+		return "", errs.E(errs.Invalid, "check", q.Want, fmt.Sprintf("DNS 检查应得的“%s”不是 IP 地址。", q.Want), fmt.Sprintf("What the DNS check wants, “%s”, is no IP address.", q.Want))
 	}
 	r := &net.Resolver{PreferGo: true}
 	if q.Server != "" {
@@ -152,13 +163,21 @@ func (q *DNS) look(ctx context.Context, out *told) (bool, error) {
 	list, err := r.LookupIPAddr(ctx, q.Name+".") // whole: no search list
 	var none *net.DNSError
 	if err != nil && !(errors.As(err, &none) && none.IsNotFound) {
-		return false, nil // nobody answered: no number of answers is told
+		// Nobody answered: no number of answers is told. The resolver keeps what the
+		// system said as text only.
+		if strings.Contains(err.Error(), "refused") {
+			return WhyRefused, nil
+		}
+		return WhyTimeout, nil
 	}
 	out.add("probe_dns_answers", float64(len(list)))
 	for _, a := range list {
 		if want == nil || a.IP.Equal(want) {
-			return true, nil
+			return "", nil
 		}
 	}
-	return false, nil
+	if len(list) == 0 {
+		return WhyDNS, nil
+	}
+	return WhyAnswer, nil
 }

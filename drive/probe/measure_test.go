@@ -7,8 +7,12 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"io"
+	"log"
 	"math/big"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 
@@ -31,9 +35,51 @@ func measure(t *testing.T, m probe.Measured, clk clock.Clock) map[string]float64
 		if s.Labels["check"] != "c" {
 			t.Errorf("%v is of no check", s)
 		}
+		if why := s.Labels["reason"]; why != "" {
+			out["failures"] += s.Value
+			out[why] = s.Value
+			continue
+		}
 		out[s.Name] = s.Value
 	}
+	if out["failures"] != 1-out["probe_success"] {
+		t.Errorf("one reason where it failed, and none where not: %v", out)
+	}
 	return out
+}
+
+// Proves A02: a check that fails says why.
+func TestWhyItFails(t *testing.T) {
+	broken := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusBadGateway) }))
+	defer broken.Close()
+	trusted := httptest.NewTLSServer(http.NotFoundHandler())
+	trusted.Config.ErrorLog = log.New(io.Discard, "", 0)
+	defer trusted.Close()
+	mute, err := net.Listen("tcp", "127.0.0.1:0") // takes connections and says nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mute.Close()
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = closed.Close()
+	for why, address := range map[string]string{
+		"answer": broken.URL, "tls": trusted.URL, "timeout": "http://" + mute.Addr().String() + "/", "refused": "http://" + closed.Addr().String() + "/", "dns": "http://no-such-host.invalid/",
+	} {
+		got := measure(t, probe.Measured{What: &probe.Check{HTTP: address, Timeout: 300 * time.Millisecond}}, clock.System())
+		if why == "dns" && got["timeout"] == 1 {
+			continue // no resolver here answers in that time
+		}
+		if got[why] != 1 || (got["probe_http_status_code"] == http.StatusBadGateway) != (why == "answer") {
+			t.Errorf("%s: %v", why, got)
+		}
+	}
+	got := measure(t, probe.Measured{TLS: &probe.TLS{Address: closed.Addr().String()}}, clock.System())
+	if got["refused"] != 1 {
+		t.Errorf("a certificate nobody shows: %v", got)
+	}
 }
 
 // secure serves a certificate for his.example until an instant, of an authority.

@@ -4,7 +4,9 @@
 package probe
 
 import (
+	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -45,10 +47,50 @@ const (
 	Unusable Seen = "unusable" // the check itself could not be made: name not known, no route, command missing
 )
 
+// Reason is why a check from outside failed.
+type Reason string
+
+// The reasons.
+const (
+	WhyRefused     Reason = "refused"     // nobody listens
+	WhyTimeout     Reason = "timeout"     // no answer in time
+	WhyAnswer      Reason = "answer"      // an answer, but a wrong one, or one that broke off
+	WhyTLS         Reason = "tls"         // no trusted certificate, or no agreement
+	WhyDNS         Reason = "dns"         // the name is not known
+	WhyUnreachable Reason = "unreachable" // no way there, or the check cannot be made
+)
+
+// reasons in the order they are told of.
+var reasons = []Reason{WhyRefused, WhyTimeout, WhyAnswer, WhyTLS, WhyDNS, WhyUnreachable}
+
+// reason finds why nothing came.
+func reason(ctx context.Context, err error) Reason {
+	var timeout net.Error
+	var dns *net.DNSError
+	var cert *tls.CertificateVerificationError
+	var record tls.RecordHeaderError
+	var alert tls.AlertError
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return WhyRefused
+	case errors.As(err, &dns) && !dns.IsTimeout:
+		return WhyDNS
+	case errors.As(err, &cert), errors.As(err, &record), errors.As(err, &alert):
+		return WhyTLS
+	case ctx.Err() != nil, errors.As(err, &timeout) && timeout.Timeout():
+		return WhyTimeout
+	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH):
+		return WhyUnreachable
+	}
+	return WhyAnswer
+}
+
 // Result is what a check found.
 type Result struct {
 	OK      bool
-	Seen    Seen // empty where OK
+	Seen    Seen   // empty where OK
+	Why     Reason // the same, nearer; empty where OK
+	Status  int    // of an HTTP answer; 0: none
 	At      time.Time
 	Latency time.Duration
 	Detail  errs.Text // one sentence
@@ -162,7 +204,8 @@ func (p Prober) Run(ctx context.Context, c Check) Result {
 func works(zh, en string) Result { return Result{OK: true, Detail: errs.Text{ZH: zh, EN: en}} }
 
 func fails(seen Seen, zh, en string) Result {
-	return Result{Seen: seen, Detail: errs.Text{ZH: zh, EN: en}}
+	why := map[Seen]Reason{Refused: WhyRefused, Timeout: WhyTimeout, Unusable: WhyUnreachable, Gone: WhyUnreachable}[seen]
+	return Result{Seen: seen, Why: cmp.Or(why, WhyAnswer), Detail: errs.Text{ZH: zh, EN: en}}
 }
 
 func (c Check) http(ctx context.Context) Result {
@@ -181,18 +224,23 @@ func (c Check) http(ctx context.Context) Result {
 	}
 	defer res.Body.Close()
 	if res.StatusCode >= 400 {
-		return fails(Answer, fmt.Sprintf("服务应答了状态 %d。", res.StatusCode), fmt.Sprintf("The service answered with the status %d.", res.StatusCode))
+		return answered(res, fails(Answer, fmt.Sprintf("服务应答了状态 %d。", res.StatusCode), fmt.Sprintf("The service answered with the status %d.", res.StatusCode)))
 	}
 	if c.Expect != "" {
 		body, err := io.ReadAll(io.LimitReader(res.Body, maxBody))
 		if err != nil {
-			return c.unreached(ctx, err)
+			return answered(res, c.unreached(ctx, err))
 		}
 		if !strings.Contains(string(body), c.Expect) {
-			return fails(Answer, "应答里没有应有的内容“"+c.Expect+"”。", "The answer lacks the text “"+c.Expect+"”.")
+			return answered(res, fails(Answer, "应答里没有应有的内容“"+c.Expect+"”。", "The answer lacks the text “"+c.Expect+"”."))
 		}
 	}
-	return works(fmt.Sprintf("服务应答了状态 %d。", res.StatusCode), fmt.Sprintf("The service answered with the status %d.", res.StatusCode))
+	return answered(res, works(fmt.Sprintf("服务应答了状态 %d。", res.StatusCode), fmt.Sprintf("The service answered with the status %d.", res.StatusCode)))
+}
+
+func answered(res *http.Response, r Result) Result {
+	r.Status = res.StatusCode
+	return r
 }
 
 func (c Check) tcp(ctx context.Context) Result {
@@ -206,19 +254,26 @@ func (c Check) tcp(ctx context.Context) Result {
 
 // unreached says why no answer came.
 func (c Check) unreached(ctx context.Context, err error) Result {
-	var timeout net.Error
-	var dns *net.DNSError
-	switch {
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return fails(Refused, "连接被拒绝：没有程序在监听。", "The connection was refused: nothing listens there.")
-	case errors.As(err, &dns) && !dns.IsTimeout:
-		return fails(Unusable, "主机名无法解析："+dns.Name+"。", "The host name cannot be resolved: "+dns.Name+".")
-	case ctx.Err() != nil, errors.As(err, &timeout) && timeout.Timeout():
-		return fails(Timeout, "在 "+c.Timeout.String()+" 内没有应答。", "No answer within "+c.Timeout.String()+".")
-	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH):
-		return fails(Unusable, "网络不可达。", "The network cannot be reached.")
-	}
-	return fails(Answer, "连接中断或应答无法识别："+last(err)+"。", "The connection broke or the answer is none: "+last(err)+".")
+	why := reason(ctx, err)
+	r := func() Result {
+		switch why {
+		case WhyRefused:
+			return fails(Refused, "连接被拒绝：没有程序在监听。", "The connection was refused: nothing listens there.")
+		case WhyDNS:
+			var dns *net.DNSError
+			errors.As(err, &dns)
+			return fails(Unusable, "主机名无法解析："+dns.Name+"。", "The host name cannot be resolved: "+dns.Name+".")
+		case WhyTimeout:
+			return fails(Timeout, "在 "+c.Timeout.String()+" 内没有应答。", "No answer within "+c.Timeout.String()+".")
+		case WhyUnreachable:
+			return fails(Unusable, "网络不可达。", "The network cannot be reached.")
+		case WhyTLS:
+			return fails(Answer, "加密连接没有建立："+last(err)+"。", "No encrypted connection came about: "+last(err)+".")
+		}
+		return fails(Answer, "连接中断或应答无法识别："+last(err)+"。", "The connection broke or the answer is none: "+last(err)+".")
+	}()
+	r.Why = why
+	return r
 }
 
 // last is the innermost message of an error: what the system said, without the
