@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"encoding/json"
 	"time"
 
 	"zhiwei/kernel/kind"
@@ -28,7 +29,7 @@ const (
 	IntentResume     = "resume"
 )
 
-// The states and verbs of a knob. Its tuner says all but KnobPause and KnobFree.
+// The states and verbs of a knob. Its tuner says all but KnobStop and KnobStart.
 const (
 	KnobFree    = "free"
 	KnobHeld    = "held" // one tuner turns it; no other may until the lease ends
@@ -37,8 +38,9 @@ const (
 	KnobHold    = "hold"
 	KnobTurn    = "turn"
 	KnobRelease = "release"
-	KnobStop    = "stop"  // a person, or the tuner where the knob hunts
-	KnobStart   = "start" // a person
+	KnobGiveUp  = "give-up" // the knob hunts, or a turn failed: a person is called
+	KnobStop    = "stop"    // a person
+	KnobStart   = "start"   // a person
 )
 
 // How far an intent, or one goal of it, is met.
@@ -253,7 +255,7 @@ func intentKind() kind.Kind {
 		Help: tr("用一句话说明要达到什么；系统把它分解为可测量的目标，持续测量并为它行动。", "What is wanted, in one sentence; it is broken down into goals that are measured and acted for."),
 		Fields: []kind.Field{
 			{Name: "text", Type: kind.Markdown, Title: tr("意图", "Intent"), Required: true, MaxLen: 1000, Help: tr("例如：门诊服务 99.99% 的时间在 300 毫秒内应答。", "Such as: the outpatient service answers 99.99 % of the time within 300 ms.")},
-			{Name: "weight", Type: kind.Int, Title: tr("分量", "Weight"), Min: "1", Max: "10", Default: 5, Help: tr("与其他意图相争时的分量，1 到 10。", "What it weighs against others, 1 to 10.")},
+			{Name: "weight", Type: kind.Int, Title: tr("分量", "Weight"), Min: "1", Max: "10", Default: json.Number("5"), Help: tr("与其他意图相争时的分量，1 到 10。", "What it weighs against others, 1 to 10.")},
 			{Name: "readOf", Type: kind.Markdown, Title: tr("所读的句子", "Sentence that was read"), ReadOnly: true},
 			{Name: "saysZh", Type: kind.Markdown, Title: tr("系统的理解", "How it was understood (Chinese)"), ReadOnly: true},
 			{Name: "saysEn", Type: kind.Markdown, Title: tr("系统的理解（英文）", "How it was understood"), ReadOnly: true},
@@ -378,9 +380,10 @@ func knobKind() kind.Kind {
 			{Name: KnobRelease, Title: tr("释放", "Release"), From: []string{KnobHeld}, To: KnobFree, Input: turned, Clock: true},
 			{Name: Note, Title: tr("记下情况", "Note"), From: []string{"*"}, Input: turned, Clock: true},
 			{Name: KnobStop, Title: tr("停用", "Stop"), From: []string{KnobFree, KnobHeld}, To: KnobStopped, Undo: KnobStart},
+			{Name: KnobGiveUp, Title: tr("停止调节", "Give up"), From: []string{KnobFree, KnobHeld}, To: KnobStopped, Input: turned, Clock: true},
 			{
 				Name: KnobStart, Title: tr("启用", "Start"), From: []string{KnobStopped}, To: KnobFree, Primary: true,
-				Set: map[string]string{"reversals": "0"},
+				Set: map[string]string{"reversals": "0", "run": "null"},
 			},
 		}},
 	}

@@ -50,13 +50,14 @@ type Measure struct {
 	implied bool     // a number of this unit said of one of Classes means it
 }
 
-// The matchers that choose file systems. What holds no data of people has types
-// and places of its own; the list is that of node_exporter's defaults for
-// --collector.filesystem.fs-types-exclude and mount-points-exclude, with the boot
-// and read-only images added.
+// The matchers that choose file systems: not those that are full by nature or
+// hold what the kernel makes up, and for data not those of the boot and of the
+// system's packages. Types after node_exporter's default for
+// --collector.filesystem.fs-types-exclude, with read-only images added; memory
+// file systems count where people put something, as in the knowledge packs.
 const (
-	realFiles = `fstype!~"tmpfs|ramfs|devtmpfs|squashfs|iso9660|overlay|autofs|proc|sysfs|cgroup2?|erofs"`
-	dataFiles = realFiles + `,fstype!="vfat",mountpoint!~"/(boot|run|snap|dev|proc|sys|usr|var/lib/docker|var/lib/containers)($|/.*)"`
+	realFiles = `fstype!~"ramfs|devtmpfs|squashfs|iso9660|overlay|autofs|proc|sysfs|cgroup2?|erofs",mountpoint!~"/(run|dev|proc|sys)($|/.*)"`
+	dataFiles = realFiles + `,fstype!="vfat",mountpoint!~"/(boot|snap|usr|var/lib/docker|var/lib/containers)($|/.*)"`
 )
 
 var (

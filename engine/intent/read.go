@@ -128,7 +128,7 @@ func (r *reader) read(pieces []piece) {
 	sentence := func() {
 		flush()
 		r.last, r.first = nil, len(r.out.Goals)
-		for _, c := range group(fragments) {
+		for _, c := range clauses(fragments) {
 			r.clause(c)
 		}
 		r.join()
@@ -148,10 +148,10 @@ func (r *reader) read(pieces []piece) {
 	sentence()
 }
 
-// group makes clauses of fragments: a fragment with a bound closes a clause, what
+// clauses puts fragments together: a fragment with a bound closes a clause, what
 // comes before it belongs to it, and what only says when or how firmly belongs
 // to the clause before.
-func group(fragments [][]piece) []*clause {
+func clauses(fragments [][]piece) []*clause {
 	var out []*clause
 	var open []piece
 	for n, f := range fragments {
@@ -705,7 +705,7 @@ func (r *reader) join() {
 			}
 			lo, hi := cmp.Or(a.Min, b.Min), cmp.Or(a.Max, b.Max)
 			a.Min, a.Max, b.Min, b.Max = lo, hi, lo, hi
-			if *lo <= *hi && identity(a) == identity(b) {
+			if *lo <= *hi && goalID(a) == goalID(b) {
 				goals[i] = a
 				goals = slices.Delete(goals, j, j+1)
 				j--
@@ -726,7 +726,7 @@ func (r *reader) action(c *clause) {
 			book, _ := p.value(action)
 			found = true
 			for _, g := range r.out.Goals[r.first:] {
-				r.out.Policies = append(r.out.Policies, engine.Policy{Goal: identity(g), When: engine.GoalMissed, Runbook: book, Asked: true})
+				r.out.Policies = append(r.out.Policies, engine.Policy{Goal: goalID(g), When: engine.GoalMissed, Runbook: book, Asked: true})
 			}
 			if len(r.out.Goals) == r.first {
 				r.unclear(p.from, p.to, kind.T("要做的事之前没有目标。", "No goal stands before what is to be done."))
@@ -756,7 +756,7 @@ func (r *reader) finish() {
 	var goals []engine.Goal
 	seen := map[string]bool{}
 	for _, g := range r.out.Goals {
-		g.ID = identity(g)
+		g.ID = goalID(g)
 		if !seen[g.ID] {
 			seen[g.ID] = true
 			goals = append(goals, g)
@@ -810,9 +810,9 @@ func kpis(g engine.Goal, m Measure) []KPI {
 	return out
 }
 
-// identity is the id of a goal: of its content, so that a changed goal is
+// goalID is the id of a goal: of its content, so that a changed goal is
 // measured as another one.
-func identity(g engine.Goal) string {
+func goalID(g engine.Goal) string {
 	g.ID = ""
 	raw, _ := json.Marshal(g) // of numbers that are finite and strings: it cannot fail
 	sum := sha256.Sum256(raw)

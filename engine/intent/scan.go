@@ -9,12 +9,12 @@ import (
 type form int
 
 const (
-	phrase form = iota // of the lexicon: meanings
-	name               // quoted, or not in the lexicon: text
-	number             // amount
-	clockTime          // minutes of the day
-	soft               // a comma
-	hard               // the end of a sentence
+	phrase    form = iota // of the lexicon: meanings
+	name                  // quoted, or not in the lexicon: text
+	number                // amount
+	clockTime             // minutes of the day
+	soft                  // a comma
+	hard                  // the end of a sentence
 )
 
 // token is a piece of a sentence; from and to are its place, in runes.
@@ -79,6 +79,8 @@ func scan(sentence []rune, names *lexicon) []token {
 				i = end + 1
 				continue
 			}
+			i++ // one without the other
+			continue
 		}
 		if text[i] == ';' || text[i] == '!' || text[i] == '?' || text[i] == '.' && (at(text, i+1) == ' ' || at(text, i+1) == 0) {
 			add(token{form: hard, from: i, to: i + 1})

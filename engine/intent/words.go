@@ -11,35 +11,35 @@ import (
 type role int
 
 const (
-	filler    role = iota // says nothing that matters
-	atMost                // stands before a number
-	atLeast               // stands before a number
-	orLess                // stands behind a number
-	orMore                // stands behind a number
-	above                 // "above 5": at least 5; with a negation at most 5
-	below                 // "below 5": at most 5; with a negation at least 5
-	negation              // not, no
-	between               // a range follows
-	through               // between the ends of a range
-	plusMinus             // between the middle and the width of a range
-	quantifier            // value: EachThing …
-	always                // the whole time
-	ofTime                // behind a percentage: of the time
-	ofCases               // behind a percentage: of the cases
-	period                // value: a duration such as "30d"
-	judged                // a duration follows or stands before: that is the period
-	days                  // value: digits of the days, 1 Monday
-	severity              // value: an engine.Severity
-	measure               // value: code of a measure
-	class                 // value: a class
-	part                  // value: engine.PartData
-	strength              // value: AsLimit, AsWish
-	otherwise             // what follows is what to do
-	action                // value: name of a runbook
-	and                   // between parts
-	known                 // value: a name of the ledger
-	forenoon              // before a time of day: as it stands
-	afternoon             // before a time of day: twelve hours on
+	filler     role = iota // says nothing that matters
+	atMost                 // stands before a number
+	atLeast                // stands before a number
+	orLess                 // stands behind a number
+	orMore                 // stands behind a number
+	above                  // "above 5": at least 5; with a negation at most 5
+	below                  // "below 5": at most 5; with a negation at least 5
+	negation               // not, no
+	between                // a range follows
+	through                // between the ends of a range
+	plusMinus              // between the middle and the width of a range
+	quantifier             // value: EachThing …
+	always                 // the whole time
+	ofTime                 // behind a percentage: of the time
+	ofCases                // behind a percentage: of the cases
+	period                 // value: a duration such as "30d"
+	judged                 // a duration follows or stands before: that is the period
+	days                   // value: digits of the days, 1 Monday
+	severity               // value: an engine.Severity
+	measure                // value: code of a measure
+	class                  // value: a class
+	part                   // value: engine.PartData
+	strength               // value: AsLimit, AsWish
+	otherwise              // what follows is what to do
+	action                 // value: name of a runbook
+	and                    // between parts
+	known                  // value: a name of the ledger
+	forenoon               // before a time of day: as it stands
+	afternoon              // before a time of day: twelve hours on
 )
 
 // meaning is one reading of a phrase.
