@@ -435,7 +435,11 @@ func (s *step) plan(ctx context.Context, th *thought, o *engine.Occurrence) erro
 		return nil // a person is at it
 	}
 	v := th.verdict
-	waited := s.now.Sub(o.DetectedAt)
+	begun := o.DetectedAt
+	if n := len(s.t.Tries); n > 0 && s.t.Tries[n-1].EndedAt != nil && s.t.Tries[n-1].EndedAt.After(begun) {
+		begun = *s.t.Tries[n-1].EndedAt // what was done is given time to show
+	}
+	waited := s.now.Sub(begun)
 	if waited < s.app.config.settle {
 		return nil
 	}
@@ -621,10 +625,10 @@ func (s *step) propose(ctx context.Context, hyp engine.Hypothesis, r engine.Reme
 			Title: "请批准：" + does, Text: s.reasons(th, "处置等待您的批准。", "A remedy waits for your approval."), Role: engine.RoleOps, About: s.rec.Key.String(), Cause: "call",
 		}, "approve", s.rec.Key.String(), try.ID, try.At.Format(time.RFC3339Nano))
 	}
-	if err := s.order(ctx, &try, hyp, r); err != nil {
-		return err
-	}
+	// Written down first: the next look orders the run, however often it is begun.
+	try.State = engine.TryRunning
 	s.t.Tries = append(s.t.Tries, try)
+	s.note()
 	if level == engine.LevelTell {
 		return s.h.Call(ctx, loop.Task{
 			Title: "已处置：" + does, Text: s.reasons(th, "系统已自行处置，供知悉。", "The system acted by itself; this is to let you know."), Role: engine.RoleOps, About: s.rec.Key.String(), Cause: "reminder",
@@ -641,8 +645,9 @@ func riskRank(r string) int {
 	return slices.Index([]string{engine.RiskNone, engine.RiskLow, engine.RiskMedium, engine.RiskHigh}, r)
 }
 
-// order asks for the run of a try. Ordered twice it is one run.
-func (s *step) order(ctx context.Context, try *engine.Try, hyp engine.Hypothesis, r engine.Remedy) error {
+// order asks for the run of a try that was written down. Asked again it is the
+// same run.
+func (s *step) order(ctx context.Context, try *engine.Try) error {
 	inputs := map[string]any{}
 	for k, v := range try.Inputs {
 		inputs[k] = v
@@ -652,14 +657,14 @@ func (s *step) order(ctx context.Context, try *engine.Try, hyp engine.Hypothesis
 		Why: fmt.Sprintf("%s（%s）", try.Title.ZH, s.name(try.Thing)),
 	}, s.rec.Key.String(), try.ID, try.At.Format(time.RFC3339Nano))
 	if errs.Is(err, errs.Invalid) || errs.Is(err, errs.Conflict) || errs.Is(err, errs.NotFound) {
-		try.State, try.Why = engine.TryFailed, kind.T(errs.Sentence(err, "zh"), errs.Sentence(err, "en"))
+		try.State, try.EndedAt, try.Why = engine.TryFailed, some(s.now), kind.T(errs.Sentence(err, "zh"), errs.Sentence(err, "en"))
 		s.tell(engine.MomentEnded, "", "无法下达："+try.Why.ZH, "It could not be ordered: "+try.Why.EN)
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	try.State, try.Run = engine.TryRunning, run.String()
+	try.Run = run.String()
 	o := s.t.Last()
 	o.Attempts++
 	if o.ActedAt == nil {
@@ -673,7 +678,7 @@ func (s *step) order(ctx context.Context, try *engine.Try, hyp engine.Hypothesis
 func (s *step) pursue(ctx context.Context, try *engine.Try) error {
 	switch try.State {
 	case engine.TryWaiting:
-		return s.decided(ctx, try)
+		s.decided(try)
 	case engine.TryRunning:
 		return s.ran(ctx, try)
 	case engine.TryProving:
@@ -682,22 +687,23 @@ func (s *step) pursue(ctx context.Context, try *engine.Try) error {
 	return nil
 }
 
-func (s *step) decided(ctx context.Context, try *engine.Try) error {
+func (s *step) decided(try *engine.Try) {
 	by := s.t.Decider
 	switch s.t.Decision {
 	case "approve":
-		s.t.Decision, try.By = "", by
+		s.t.Decision, try.By, try.State = "", by, engine.TryRunning
 		s.tell(engine.MomentApproval, "", by+" 批准了处置。", by+" approved it.")
-		return s.order(ctx, try, engine.Hypothesis{}, engine.Remedy{})
 	case "decline":
 		s.t.Decision, try.By = "", by
 		try.State, try.EndedAt = engine.TryDeclined, some(s.now)
 		s.tell(engine.MomentApproval, "", by+" 没有批准处置。", by+" declined it.")
 	}
-	return nil
 }
 
 func (s *step) ran(ctx context.Context, try *engine.Try) error {
+	if try.Run == "" {
+		return s.order(ctx, try)
+	}
 	key, _ := record.ParseKey(try.Run)
 	run, there, err := s.h.Read(ctx, key)
 	if err != nil {

@@ -70,12 +70,12 @@ func (a *App) relearn(ctx context.Context, m *mind) error {
 
 // symptoms are all that is known now of the things: every term of the knowledge
 // asked of the series store, and what the senses keep.
-func (a *App) symptoms(ctx context.Context, topo *engine.Topology, ids []string, now time.Time) ([]engine.Symptom, error) {
+func (a *App) symptoms(ctx context.Context, topo *engine.Topology, ids []string, now time.Time, answers bool) ([]engine.Symptom, error) {
 	wanted := map[string]bool{}
 	for _, id := range ids {
 		wanted[id] = true
 	}
-	out := a.senses.present(wanted, now)
+	out := a.senses.present(wanted, now, answers)
 	for _, ask := range a.mind.base().Asks(topo, ids...) {
 		res, err := a.series.Query(ctx, ask.Query, now)
 		if err != nil {
@@ -143,7 +143,7 @@ func (a *App) think(ctx context.Context, topo *engine.Topology, ids []string) (t
 	now := a.clock.Now()
 	t := thought{now: now, topo: topo, ids: around(topo, ids, maxAround)}
 	var err error
-	if t.symptoms, err = a.symptoms(ctx, topo, t.ids, now); err != nil {
+	if t.symptoms, err = a.symptoms(ctx, topo, t.ids, now, true); err != nil {
 		return t, err
 	}
 	b := a.mind.base()

@@ -161,7 +161,7 @@ func (a *App) examine(ctx context.Context, topo *engine.Topology, ids map[string
 	slices.Sort(all)
 	b := a.mind.base()
 	for part := range slices.Chunk(all, chunk) {
-		symptoms, err := a.symptoms(ctx, topo, part, now)
+		symptoms, err := a.symptoms(ctx, topo, part, now, false)
 		if err != nil {
 			return err
 		}

@@ -211,8 +211,10 @@ func (s *senses) follow(ctx context.Context, wait *sync.WaitGroup, a *App, t eng
 	}
 }
 
-// present are the symptoms of the things that are kept here and still count.
-func (s *senses) present(ids map[string]bool, now time.Time) (out []engine.Symptom) {
+// present are the symptoms of the things that are kept here and still count;
+// with answers those that checks gave, too: they are evidence, but nobody goes on
+// looking for them, so that they make no alert.
+func (s *senses) present(ids map[string]bool, now time.Time, answers bool) (out []engine.Symptom) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, y := range s.felt {
@@ -224,7 +226,7 @@ func (s *senses) present(ids map[string]bool, now time.Time) (out []engine.Sympt
 		switch {
 		case now.Sub(a.at) > 2*answered:
 			delete(s.answers, k)
-		case ids[k.thing] && a.symptom != nil && now.Sub(a.at) <= answered:
+		case answers && ids[k.thing] && a.symptom != nil && now.Sub(a.at) <= answered:
 			out = append(out, *a.symptom)
 		}
 	}
