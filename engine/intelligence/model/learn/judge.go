@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 )
 
 // ranked orders the indexes of scores from highest to lowest, without those that
@@ -91,16 +92,20 @@ func Inject(f Frame, seed uint64, spread map[string]float64) Frame {
 		out.Cells[i] = slices.Clone(row)
 	}
 	out.Fault = make([]bool, f.Rows())
-	n, cols := f.Rows(), len(f.Columns)
+	n := f.Rows()
 	mean, std := moments([]Frame{f})
+	var own []int // not what lies below
 	for c, name := range f.Columns {
+		if !strings.HasPrefix(name, Below) {
+			own = append(own, c)
+		}
 		if s := spread[name]; s > 0 {
 			std[c] = s
 		}
 	}
-	for at := 1 + r.IntN(60); at < n && cols > 0; {
+	for at := 1 + r.IntN(60); at < n && len(own) > 0; {
 		long := 1
-		col := r.IntN(cols)
+		col := own[r.IntN(len(own))]
 		sign := float64(1 - 2*r.IntN(2))
 		size := sign * (3 + 3*r.Float64())
 		what := r.IntN(5)

@@ -37,7 +37,8 @@ type Model struct {
 	Window    int           // rows a judgement looks at, the judged row being the last
 	Mean, Std []float64     // by column, of what it learnt from
 	// Threshold is the score above which a row is unusual: about one false alarm a
-	// day and thing on rows as it learnt from.
+	// day and thing on rows as it learnt from; of ForFailure the probability from
+	// which on a fault is said to come.
 	Threshold float64
 	Reference Reference
 
@@ -159,17 +160,18 @@ func Train(ctx context.Context, algorithm, purpose string, frames []Frame, s Set
 		return nil, err
 	}
 	m.net = net
-	var scores []float64
+	var scores, all []float64
+	var bad []bool
 	for _, f := range check {
 		for i, s := range m.Scores(f) {
+			all, bad = append(all, s), append(bad, f.Fault != nil && f.Fault[i])
 			if f.Fault == nil || !f.Fault[i] {
 				scores = append(scores, s)
 			}
 		}
 	}
-	m.Threshold = threshold(scores, m.Step)
-	if purpose == engine.ForFailure {
-		m.Threshold = 0.5
+	if m.Threshold = threshold(scores, m.Step); purpose == engine.ForFailure {
+		m.Threshold = bestCut(all, bad)
 	}
 	m.Reference = referenceOf(fit, scores)
 	t.tell(1)
