@@ -224,12 +224,14 @@ type Knob struct {
 	Holder    string    `json:"holder,omitempty"`       // "intent/ID"
 	HeldUntil time.Time `json:"heldUntil,omitzero"`
 	TurnedAt  time.Time `json:"turnedAt,omitzero"`
-	// Direction of the last turn, -1 or 1; Reversals are the turns in a row that went
-	// back on the one before.
-	Direction int    `json:"direction,omitempty"`
-	Reversals int    `json:"reversals,omitempty"`
-	Run       string `json:"run,omitempty"` // of the last turn
-	Said      string `json:"said,omitempty"`
+	// Direction of the last turn, -1 or 1, and Gap how far it was then from what was
+	// wanted. Reversals are the turns in a row that went back on the one before or
+	// followed one that did not help.
+	Direction int     `json:"direction,omitempty"`
+	Gap       float64 `json:"gap,omitempty,string"`
+	Reversals int     `json:"reversals,omitempty"`
+	Run       string  `json:"run,omitempty"` // of the last turn
+	Said      string  `json:"said,omitempty"`
 }
 
 // Intents declares the kinds of the intent engine.
@@ -332,7 +334,7 @@ func intentKind() kind.Kind {
 }
 
 func knobKind() kind.Kind {
-	turned := []string{"value", "holder", "heldUntil", "turnedAt", "direction", "reversals", "run", "said"}
+	turned := []string{"value", "holder", "heldUntil", "turnedAt", "direction", "gap", "reversals", "run", "said"}
 	number := func(name, zh, en string) kind.Field {
 		return kind.Field{Name: name, Type: kind.Decimal, Title: tr(zh, en), Required: true}
 	}
@@ -356,7 +358,8 @@ func knobKind() kind.Kind {
 			{Name: "heldUntil", Type: kind.Time, Title: tr("占用至", "Held until"), ReadOnly: true},
 			{Name: "turnedAt", Type: kind.Time, Title: tr("调节于", "Turned at"), ReadOnly: true},
 			{Name: "direction", Type: kind.Int, Title: tr("方向", "Direction"), ReadOnly: true},
-			{Name: "reversals", Type: kind.Int, Title: tr("连续反向次数", "Reversals in a row"), ReadOnly: true},
+			{Name: "reversals", Type: kind.Int, Title: tr("连续无效或反向的次数", "Turns in a row that did not help"), ReadOnly: true},
+			{Name: "gap", Type: kind.Decimal, Title: tr("调节前相差", "Distance before the turn"), ReadOnly: true},
 			{Name: "run", Type: kind.Ref, To: []string{RunKind}, Title: tr("执行", "Run"), ReadOnly: true},
 			{Name: "said", Type: kind.Markdown, Title: tr("说明", "In words"), ReadOnly: true},
 		},

@@ -23,8 +23,9 @@ const (
 	// its bounds before it lets go: it begins at the bound and ends behind it, so
 	// that a measure at the bound does not make it turn to and fro.
 	band = 0.15
-	// hunts is after how many turns in a row, each against the one before, a knob is
-	// given up: what it does is not what its record says, or two loops turn it.
+	// hunts is after how many turns in a row, each against the one before or after
+	// one that did not help, a knob is given up: what it does is not what its record
+	// says, or something else turns it too.
 	hunts = 4
 	// forgets is after how many settling times a turn against the last one is no
 	// reversal any more: the world changed.
@@ -204,11 +205,15 @@ func (e *Engine) turn(ctx context.Context, h *loop.Handle, key record.Key) (time
 		direction = -1
 	}
 	reversals := 0
-	if k.Direction == -direction && now.Sub(k.TurnedAt) < forgets*k.settle() {
+	recent := k.Direction != 0 && now.Sub(k.TurnedAt) < forgets*k.settle()
+	if recent && k.Direction == -direction {
 		reversals = k.Reversals + 1
 		by /= float64(int(1) << min(reversals, 10))
 	}
-	holder, pulls := claim(judged, *k.Value, by)
+	holder, gap, pulls := claim(judged, *k.Value, by)
+	if recent && k.Direction == direction && gap >= k.Gap {
+		reversals = k.Reversals + 1
+	}
 	if !pulls || math.Abs(by) < k.Step/50 {
 		if rec.State == engine.KnobHeld {
 			return step, h.Say(ctx, rec, engine.KnobRelease, map[string]any{"said": both(kind.T("已稳定在要求之内，或没有更好的值", "it rests: within what is wanted, or no value is better"))})
@@ -216,18 +221,19 @@ func (e *Engine) turn(ctx context.Context, h *loop.Handle, key record.Key) (time
 		return step, nil
 	}
 	if reversals >= hunts {
-		return 0, e.giveUp(ctx, h, rec, kind.T("连续反向调节，停止以免振荡；请检查它的影响是否填对、是否另有程序在调", "it was turned to and fro; it is stopped so that it does not swing: check its effects, and whether something else turns it"))
+		return 0, e.giveUp(ctx, h, rec, kind.T("连续几次调节都无效或来回反复，已停止；请检查它的影响是否填对、是否另有程序在调", "turning it to and fro does not help; it is stopped: check its effects, and whether something else turns it"))
 	}
 	if rec.State == engine.KnobFree || k.Holder != holder && now.After(k.HeldUntil) {
 		// The lease first: whoever reads the record from here on knows whose turn it is.
 		return time.Millisecond, h.Say(ctx, rec, engine.KnobHold, map[string]any{"holder": holder, "heldUntil": now.Add(2 * k.settle()).UTC()})
 	}
-	return e.order(ctx, h, rec, k, by, direction, reversals, holder)
+	return e.order(ctx, h, rec, k, turned{by, direction, reversals, gap, holder})
 }
 
 // claim is the intent for which a knob is turned: the firmest and heaviest whose
-// demand is not met and that the turn brings nearer. false where there is none.
-func claim(demands []Demand, value, by float64) (string, bool) {
+// demand is not met and that the turn brings nearer, and how far it is from it.
+// false where there is none.
+func claim(demands []Demand, value, by float64) (holder string, gap float64, pulls bool) {
 	var best *Demand
 	for i, d := range demands {
 		if d.away(value) <= 1e-9*(1+math.Abs(value)) || d.away(value+by) >= d.away(value) {
@@ -238,15 +244,24 @@ func claim(demands []Demand, value, by float64) (string, bool) {
 		}
 	}
 	if best == nil {
-		return "", false
+		return "", 0, false
 	}
-	return best.Intent, true
+	return best.Intent, best.away(value), true
+}
+
+// turned is one turn of a knob.
+type turned struct {
+	by        float64
+	direction int
+	reversals int
+	gap       float64
+	holder    string
 }
 
 // order asks for the run that turns the knob and writes down that it was turned.
 // Done again after a crash it finds the run it ordered, and what that sets.
-func (e *Engine) order(ctx context.Context, h *loop.Handle, rec record.Record, k *knob, by float64, direction, reversals int, holder string) (time.Duration, error) {
-	value := rounded(*k.Value+by, 6)
+func (e *Engine) order(ctx context.Context, h *loop.Handle, rec record.Record, k *knob, t turned) (time.Duration, error) {
+	value := rounded(*k.Value+t.by, 6)
 	now := h.Clock().Now()
 	book, _ := record.ParseKey(k.Runbook)
 	thing, _ := record.ParseKey(k.Thing)
@@ -263,7 +278,7 @@ func (e *Engine) order(ctx context.Context, h *loop.Handle, rec record.Record, k
 		return k.settle(), e.propose(ctx, h, rec, k, why, reason)
 	}
 	err = h.Ensure(ctx, run, engine.RunOrder{
-		Runbook: k.Runbook, Inputs: map[string]any{"thing": thing.ID, k.Input: decimalOf(value)}, Because: holder, Why: cut(both(why), 1000),
+		Runbook: k.Runbook, Inputs: map[string]any{"thing": thing.ID, k.Input: decimalOf(value)}, Because: t.holder, Why: cut(both(why), 1000),
 	})
 	if err != nil {
 		return 0, err
@@ -278,7 +293,7 @@ func (e *Engine) order(ctx context.Context, h *loop.Handle, rec record.Record, k
 	}
 	set, _ := ordered.Inputs[k.Input].(string)
 	err = h.Say(ctx, rec, engine.KnobTurn, map[string]any{
-		"value": cmp.Or(set, decimalOf(value)), "turnedAt": now.UTC(), "direction": direction, "reversals": reversals, "run": run.String(), "holder": holder,
+		"value": cmp.Or(set, decimalOf(value)), "turnedAt": now.UTC(), "direction": t.direction, "gap": decimalOf(t.gap), "reversals": t.reversals, "run": run.String(), "holder": t.holder,
 		"heldUntil": now.Add(2 * k.settle()).UTC(), "said": both(why),
 	})
 	return k.settle(), err
