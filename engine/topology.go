@@ -196,4 +196,19 @@ func (g *Topology) At(address string) (t Thing, ok bool) {
 	return Thing{}, false
 }
 
+// Called finds the thing that calls itself so: by its key name:…, or else its
+// name in the ledger; without regard to case. The first by id where several do.
+func (g *Topology) Called(name string) (t Thing, ok bool) {
+	if name == "" {
+		return Thing{}, false
+	}
+	key := "name:" + strings.ToLower(name)
+	for _, id := range g.ids {
+		if t := g.things[id]; slices.Contains(t.Keys, key) || strings.EqualFold(t.Name, name) {
+			return t, true
+		}
+	}
+	return Thing{}, false
+}
+
 func sortedNames(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }

@@ -9,6 +9,7 @@ import (
 
 	"zhiwei/engine"
 	"zhiwei/kernel/errs"
+	"zhiwei/kernel/kind"
 	"zhiwei/kernel/loop"
 	"zhiwei/kernel/record"
 	"zhiwei/kernel/search"
@@ -134,4 +135,42 @@ func (a *App) trip(ctx context.Context, h *loop.Handle) error {
 		Text: "一分钟内新增多起互不相干的事件，自动处置已暂停，监测照常。请先查明共同的原因（电力、网络、存储、时间）。\n\n" +
 			"Many incidents without a common cause began within a minute. Automatic action waits, monitoring goes on. Look for what they share first: power, network, storage, time.",
 	}, "breaker", now.Truncate(10*time.Minute).Format(time.RFC3339))
+}
+
+// may tells whether a runbook may be run on a thing ("thing/ID") without a person
+// being asked, by what bounds incidents too.
+func (a *App) may(ctx context.Context, h *loop.Handle, thing, runbook string) (bool, kind.Text, error) {
+	b, err := a.bounds(ctx, h)
+	if err != nil {
+		return false, kind.Text{}, err
+	}
+	topo, err := a.world.topology(ctx, a.kernel, a.system)
+	if err != nil {
+		return false, kind.Text{}, err
+	}
+	id := strings.TrimPrefix(thing, engine.ThingKind+"/")
+	level, risk := b.level(topo, id)
+	takes := engine.RiskHigh
+	if rec, there, err := h.Read(ctx, record.Key{Kind: engine.RunbookKind, ID: strings.TrimPrefix(runbook, engine.RunbookKind+"/")}); err != nil {
+		return false, kind.Text{}, err
+	} else if there {
+		var rb struct{ Risk string }
+		if err := json.Unmarshal(rec.Data, &rb); err != nil {
+			return false, kind.Text{}, errs.Wrap("read runbook", runbook, err)
+		}
+		takes = rb.Risk
+	}
+	switch {
+	case b.stopped:
+		return false, kind.T("红色按钮已按下。", "The red button is pressed."), nil
+	case b.pilot.BreakerUntil != nil && b.pilot.BreakerUntil.After(a.clock.Now()):
+		return false, kind.T("熔断中。", "The breaker is open."), nil
+	case b.total >= b.pilot.PerHour, b.byThing[id] >= b.pilot.PerThing:
+		return false, kind.T("一小时内的自动处置已达上限。", "As much was done within the hour as is allowed."), nil
+	case level.Rank() < engine.LevelTell.Rank():
+		return false, kind.T("自主等级不够。", "The level of autonomy does not allow it."), nil
+	case riskRank(takes) > riskRank(risk):
+		return false, kind.T("风险超出可自主处置的上限。", "Its risk is above what may be done without approval."), nil
+	}
+	return true, kind.Text{}, nil
 }

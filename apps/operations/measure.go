@@ -35,7 +35,7 @@ func (a *App) newMeasuring() *measuring {
 		return secret(a.kernel, identity.Root(), name)
 	}}
 	m.collector = &data.Collector{
-		Series: tap{a.series, a.senses}, Clock: a.clock, Log: a.log.With(slog.String("part", "collector")), Every: a.config.measure, Instance: "zhiwei",
+		Series: tap{a.series.Store, a.senses}, Clock: a.clock, Log: a.log.With(slog.String("part", "collector")), Every: a.config.measure, Instance: "zhiwei",
 	}
 	return m
 }

@@ -39,6 +39,8 @@ type observer struct {
 	merged  map[string]string // groups that are one with another
 	looked  time.Time
 	storm   bool
+
+	foreseen time.Time // only the look that observes uses it
 }
 
 type signOf struct{ thing, sign string }
@@ -111,6 +113,9 @@ func (a *App) observe(ctx context.Context, h *loop.Handle, key record.Key) (time
 		}
 	}
 	if err := a.trip(ctx, h); err != nil {
+		return 0, err
+	}
+	if err := a.foresee(ctx, h, topo); err != nil {
 		return 0, err
 	}
 	if len(out.Alerts) > 0 {

@@ -13,13 +13,15 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"zhiwei/engine"
 	"zhiwei/engine/automation"
+	"zhiwei/engine/intelligence/model"
+	"zhiwei/engine/intent"
 	"zhiwei/kernel"
 	"zhiwei/kernel/app"
-	"zhiwei/kernel/blob"
 	"zhiwei/kernel/clock"
 	"zhiwei/kernel/identity"
 	"zhiwei/kernel/kind"
@@ -35,22 +37,29 @@ const Name = "operations"
 type App struct {
 	config   config
 	kernel   *kernel.Kernel
-	series   series.Store
-	blobs    blob.Store
+	series   *later
 	clock    clock.Clock
 	log      *slog.Logger
 	folder   string
 	runs     *automation.Engine
+	intents  *intent.Engine
+	models   *model.Engine
 	system   *identity.Principal
 	measures *measuring
 	senses   *senses
 	mind     *mind
 	world    world
-	observer observer
+
+	strangers atomic.Int64 // lines and traps of senders that the ledger does not know
+	observer  observer
 
 	running context.Context // of Start: what follows logs ends with it
 	wait    sync.WaitGroup
 }
+
+// later is the series store, which is known only when the loops are declared
+// already.
+type later struct{ series.Store }
 
 var (
 	_ app.Module      = (*App)(nil)
@@ -62,15 +71,21 @@ var (
 
 // Register implements app.Module.
 func (a *App) Register(r *app.Registrar) error {
-	kinds := []kind.Kind{engine.Datasets(), engine.FailureMode(), engine.Case(), engine.Document()}
-	for _, list := range [][]kind.Kind{kinds, engine.AutomationKinds(), engine.AlertKinds(), {engine.Forecasts()}} {
+	for _, list := range [][]kind.Kind{
+		{engine.Datasets(), engine.FailureMode(), engine.Case(), engine.Document(), engine.Forecasts()},
+		engine.AutomationKinds(), engine.AlertKinds(), engine.Intents(), engine.Models(),
+	} {
 		for _, k := range list {
 			r.Kind(k)
 		}
 	}
+	a.series = &later{}
 	a.runs = automation.New(automation.Options{})
-	r.Loop(a.runs.Loop())
-	r.Loop(a.runs.Schedules())
+	a.intents = intent.New(intent.Options{Series: a.series, May: a.may})
+	a.models = model.New(model.Options{Series: a.series})
+	for _, l := range []loop.Loop{a.runs.Loop(), a.runs.Schedules(), a.runs.Keeps(), a.intents.Loop(), a.intents.Knobs(), a.models.Loop()} {
+		r.Loop(l)
+	}
 	// One loop and not four, so that one process owns them together: what it keeps
 	// in memory of logs, detectors and groups serves all of them.
 	r.Loop(loop.Loop{
@@ -101,10 +116,10 @@ func (a *App) look(ctx context.Context, h *loop.Handle, key record.Key) (time.Du
 
 // Provision implements app.Provisioner.
 func (a *App) Provision(_ context.Context, h *app.Host) error {
-	a.kernel, a.series, a.blobs, a.clock, a.log, a.folder = h.Kernel, h.Series, h.Blobs, h.Clock, h.Log, h.DataDir
+	a.kernel, a.clock, a.log, a.folder = h.Kernel, h.Clock, h.Log, h.DataDir
+	a.series.Store = h.Series
 	a.system = identity.ForLoop(Name)
 	a.runs.Open(h.DataDir, h.Log)
-	a.config = defaults
 	return h.Config(Name, &a.config)
 }
 
@@ -122,7 +137,7 @@ func (a *App) Start(ctx context.Context) error {
 	if a.mind, err = a.newMind(ctx); err != nil {
 		return err
 	}
-	a.senses = newSenses(a.mind.base(), a.clock)
+	a.senses = newSenses(a.mind.base(), a.models.Symptoms, a.clock)
 	a.measures = a.newMeasuring()
 	a.wait.Go(func() { a.measures.collector.Run(ctx) })
 	return nil

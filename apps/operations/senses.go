@@ -34,6 +34,7 @@ const (
 // senses keep what cannot be asked of the series store: what detectors find
 // unusual, what logs say.
 type senses struct {
+	models  func(now time.Time) []engine.Symptom // what trained models find unusual
 	clock   clock.Clock
 	pool    *detect.Pool
 	unusual map[string]bool // metrics that the knowledge asks about
@@ -61,9 +62,9 @@ type tail struct {
 	mu    sync.Mutex
 }
 
-func newSenses(b *knowledge.Base, clk clock.Clock) *senses {
+func newSenses(b *knowledge.Base, models func(time.Time) []engine.Symptom, clk clock.Clock) *senses {
 	s := &senses{
-		clock: clk, pool: detect.NewPool(maxDetectors, maxLarge), unusual: map[string]bool{},
+		models: models, clock: clk, pool: detect.NewPool(maxDetectors, maxLarge), unusual: map[string]bool{},
 		felt: map[string]engine.Symptom{}, last: map[string]counted{}, said: map[string][]engine.Symptom{}, tails: map[string]*tail{}, answers: map[signOf]asked{},
 	}
 	for _, term := range b.Terms() {
@@ -219,6 +220,11 @@ func (s *senses) present(ids map[string]bool, now time.Time, answers bool) (out 
 	defer s.mu.Unlock()
 	for _, y := range s.felt {
 		if ids[y.Thing] && now.Sub(y.At) <= unusualFor {
+			out = append(out, y)
+		}
+	}
+	for _, y := range s.models(now) {
+		if ids[y.Thing] {
 			out = append(out, y)
 		}
 	}

@@ -60,6 +60,8 @@ type house struct {
 	subscriptions *subscription.Module
 	exports       *fhir.Exports
 
+	intake intake
+
 	endFeed context.CancelFunc // ends what the pages are told live
 	began   time.Time
 }
@@ -157,6 +159,9 @@ func (h *house) start(ctx context.Context, running bool) error {
 		if err := h.apps.Start(ctx, owner, host); err != nil {
 			return err
 		}
+		if err := h.listenIntake(ctx); err != nil {
+			return err
+		}
 		if err := h.config.strangers(); err != nil {
 			return err
 		}
@@ -211,6 +216,7 @@ func (h *house) doors(ctx context.Context) error {
 	}
 	routes = append(routes, h.own()...)
 	routes = append(routes, h.operations()...)
+	routes = append(routes, h.intakeRoutes()...)
 	routes = append(routes, gate.Route{
 		Method: http.MethodGet, Pattern: "/{path...}", Permission: gate.Open, Quiet: true,
 		Handle: func(w http.ResponseWriter, r *http.Request, _ *identity.Principal) error {
@@ -239,6 +245,7 @@ func (h *house) close(ctx context.Context) {
 	if h.endFeed != nil {
 		h.endFeed()
 	}
+	h.intake.close()
 	if h.apps != nil {
 		if err := h.apps.Stop(ctx); err != nil {
 			h.log.Error("stop", "err", err)
@@ -277,6 +284,9 @@ func (h *house) metrics() []prometheus.Family {
 	var waiting, failing int
 	for _, l := range h.apps.Loops() {
 		waiting, failing = waiting+l.Waiting, failing+l.Failing
+	}
+	if op := h.operator(); op != nil {
+		out = append(out, h.intake.metrics(op.Strangers())...)
 	}
 	return append(out,
 		prometheus.One("zhiwei_loop_waiting", "gauge", "Records that wait for a look of a loop.", float64(waiting)),

@@ -7,7 +7,6 @@ import (
 	"zhiwei/apps/operations"
 	"zhiwei/door/gate"
 	"zhiwei/engine"
-	"zhiwei/engine/intent"
 	"zhiwei/kernel"
 	"zhiwei/kernel/errs"
 	"zhiwei/kernel/identity"
@@ -63,7 +62,7 @@ func (h *house) operations() []gate.Route {
 			return map[string]any{"series": list}, err
 		}),
 		get("/api/intents/parse", func(r *http.Request, p *identity.Principal) (any, error) {
-			return intent.Read(r.FormValue("text"))
+			return o.ReadIntent(r.Context(), p, r.FormValue("text"))
 		}),
 	}
 }
