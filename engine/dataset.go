@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"encoding/json"
 	"time"
 
 	"zhiwei/kernel/kind"
@@ -14,12 +15,15 @@ const DatasetKind = "data-set"
 // The states of a data set beside Outdated (of knowledge): labels are collected
 // while it is a draft.
 const (
-	Draft  = "draft"
-	Frozen = "frozen" // may be learnt from; its content and its digest are fixed
+	Draft    = "draft"
+	Freezing = "freezing" // a person has finished it: it is cut as soon as its time is over
+	Frozen   = "frozen"   // may be learnt from; its content and its digest are fixed
 )
 
-// The verbs of a data set. Freeze is said by the engine, with the digest.
+// The verbs of a data set beside Reject (of knowledge: it could not be cut).
+// People say Label and Finish; Freeze is said by the engine, with the digest.
 const (
+	Finish    = "finish"
 	Freeze    = "freeze"
 	Supersede = "supersede" // a newer version is frozen
 	Label     = "label"
@@ -65,12 +69,15 @@ func Datasets() kind.Kind {
 		Help: tr("从指标或日志截取的样本：模型用它学习和评估。", "Samples cut from series or logs: what models learn from and are judged by."),
 		Fields: []kind.Field{
 			kind.Line("name", "名称", "Name").Must(),
-			{Name: "version", Type: kind.Int, Title: tr("版本", "Version"), Required: true, Min: "1", Default: 1},
+			{Name: "version", Type: kind.Int, Title: tr("版本", "Version"), Required: true, Min: "1", Default: json.Number("1")},
 			{Name: "former", Type: kind.Ref, To: []string{DatasetKind}, Title: tr("上一版本", "Former version")},
 			{Name: "purpose", Type: kind.Markdown, Title: tr("用途", "Purpose")},
 			{Name: "columns", Type: kind.Object, Many: true, Title: tr("列", "Columns"), Required: true, Fields: []kind.Field{
 				kind.Line("name", "列名", "Column").Must(),
-				{Name: "expr", Type: kind.Markdown, Title: tr("查询", "Expression"), Required: true, Help: tr("PromQL，须得到一条序列。", "PromQL that gives one series.")},
+				{
+					Name: "expr", Type: kind.Markdown, Title: tr("查询", "Expression"), Required: true,
+					Help: tr("PromQL，须得到一条序列；列名写作 *|名称 时，每个对象得到一列。", "PromQL that gives one series; named *|NAME, it becomes a column of each thing."),
+				},
 				{Name: "min", Type: kind.Decimal, Title: tr("可能的最小值", "Least possible value")},
 				{Name: "max", Type: kind.Decimal, Title: tr("可能的最大值", "Greatest possible value")},
 			}},
@@ -88,6 +95,8 @@ func Datasets() kind.Kind {
 			}},
 			{Name: "lineage", Type: kind.String, Many: true, Title: tr("来源", "Made from"), ReadOnly: true},
 			{Name: "rows", Type: kind.Int, Title: tr("行数", "Rows"), ReadOnly: true},
+			kind.Line("content", "内容", "Content").Auto(),
+			{Name: "message", Type: kind.Markdown, Title: tr("说明", "Message"), ReadOnly: true},
 			kind.Line("digest", "内容摘要（SHA-256）", "Digest (SHA-256)").Auto(),
 			{Name: "quality", Type: kind.Object, Title: tr("质量", "Quality"), ReadOnly: true, Fields: []kind.Field{
 				ratio("completeness", "完整性", "Completeness"), ratio("consistency", "一致性", "Consistency"),
@@ -100,18 +109,21 @@ func Datasets() kind.Kind {
 			kind.ByToken("digest"),
 			{Name: "label", Type: kind.TokenParam, Path: "labels.name", Title: tr("标注", "Label")},
 		},
-		Access: []kind.Grant{{Role: RoleOps, Can: []string{"read", "history", "create", "update", Label}}, mgr},
+		Access: []kind.Grant{{Role: RoleOps, Can: []string{"read", "history", "create", "update", Label, Finish}}, mgr},
 		View: kind.View{
 			TitleField: "name", Columns: []string{"name", "version", "rows", "quality.score", "state", "updatedAt"},
 			Filters: []string{"name", "label", "_state"}, Sort: "name", Menu: "ops", Icon: "Files", Order: 60,
 		},
 		Lifecycle: &kind.Lifecycle{Start: Draft, States: []kind.State{
 			{Name: Draft, Title: tr("收集中", "Draft"), Tone: "info", Edit: true},
+			{Name: Freezing, Title: tr("定版中", "Being frozen"), Tone: "info"},
 			{Name: Frozen, Title: tr("已定版", "Frozen"), Tone: "good"},
 			{Name: Outdated, Title: tr("已有新版", "Outdated"), Tone: "idle"},
 		}, Verbs: []kind.Verb{
 			{Name: Label, Title: tr("标注", "Label"), From: []string{Draft}, Input: []string{"labels"}, Primary: true},
-			{Name: Freeze, Title: tr("定版", "Freeze"), From: []string{Draft}, To: Frozen, Input: []string{"labels", "lineage", "rows", "digest", "quality"}, Clock: true},
+			{Name: Finish, Title: tr("定版", "Finish"), From: []string{Draft}, To: Freezing, Confirm: true},
+			{Name: Freeze, Title: tr("完成定版", "Freeze"), From: []string{Draft, Freezing}, To: Frozen, Input: []string{"labels", "lineage", "rows", "content", "digest", "quality", "message"}, Clock: true},
+			{Name: Reject, Title: tr("退回", "Send back"), From: []string{Freezing}, To: Draft, Input: []string{"message"}, Clock: true},
 			{Name: Supersede, Title: tr("由新版取代", "Supersede"), From: []string{Frozen}, To: Outdated, Clock: true},
 		}},
 	}

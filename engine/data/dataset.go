@@ -18,8 +18,10 @@ import (
 
 // Column is one column of a cut.
 type Column struct {
+	// Name; one that begins with "*|" becomes a column THING|… of each value of the
+	// label "thing" in what Expr gives.
 	Name     string
-	Expr     string  // PromQL that gives one series at most
+	Expr     string  // PromQL that gives one series at most, or one a thing
 	Min, Max float64 // what the values can be; both 0: any number
 }
 
@@ -35,7 +37,7 @@ const maxCells = 500_000
 
 // Table is a cut that was made. A cell without a value is NaN.
 type Table struct {
-	Columns []Column
+	Columns []Column    // those of the cut, with one of each thing where it asks for them
 	Times   []time.Time // strictly ascending, one step apart
 	Cells   [][]float64 // by row, then column
 }
@@ -50,20 +52,30 @@ func (c Cut) Make(ctx context.Context, store series.Store) (Table, error) {
 	case c.Step < time.Second || c.Until.Before(c.From):
 		return Table{}, errs.E(errs.Invalid, op, "step", "数据集的间隔至少 1 秒，止不得早于起。", "The step of a data set is 1 s at least, and it must not end before it begins.").At("step")
 	case int64(c.Until.Sub(c.From)/c.Step+1) > int64(maxCells/len(c.Columns)):
-		return Table{}, errs.E(errs.TooLarge, op, "cells", "数据集超过 50 万个值；请缩短时间、加大间隔或减少列。", "The data set has more than 500,000 values; shorten it, widen the step or take fewer columns.")
+		return Table{}, tooManyCells()
 	}
-	out := Table{Columns: c.Columns}
+	var out Table
 	row := map[int64]int{}
 	for at := c.From; !at.After(c.Until); at = at.Add(c.Step) {
 		row[at.UnixMilli()] = len(out.Times)
 		out.Times = append(out.Times, at)
-		cells := make([]float64, len(c.Columns))
+	}
+	var columns [][]float64
+	add := func(col Column) []float64 {
+		cells := make([]float64, len(out.Times))
 		for i := range cells {
 			cells[i] = math.NaN()
 		}
-		out.Cells = append(out.Cells, cells)
+		columns, out.Columns = append(columns, cells), append(out.Columns, col)
+		return cells
 	}
-	for i, col := range c.Columns {
+	for _, col := range c.Columns {
+		rest, each := strings.CutPrefix(col.Name, "*|")
+		things := map[string][]float64{}
+		var one []float64
+		if !each {
+			one = add(col)
+		}
 		// A query has its own bound of steps; a long cut is asked for in parts.
 		const steps = 10_000
 		for from := c.From; !from.After(c.Until); from = from.Add(steps * c.Step) {
@@ -75,20 +87,47 @@ func (c Cut) Make(ctx context.Context, store series.Store) (Table, error) {
 			if err != nil {
 				return Table{}, errs.Wrap(op, col.Name, err)
 			}
-			if len(r.Series) > 1 {
-				return Table{}, errs.E(errs.Invalid, op, col.Name, fmt.Sprintf("列“%s”的查询得到 %d 条序列，须是一条；请加上标签或求和。", col.Name, len(r.Series)),
-					fmt.Sprintf("The expression of the column “%s” gives %d series, not one; add labels or sum up.", col.Name, len(r.Series))).At("columns." + col.Name)
-			}
-			for _, s := range r.Series {
+			slices.SortFunc(r.Series, func(a, b series.Points) int {
+				return strings.Compare(a.Labels[engine.ThingLabel], b.Labels[engine.ThingLabel])
+			})
+			last := ""
+			for i, s := range r.Series {
+				thing := s.Labels[engine.ThingLabel]
+				if !each && i > 0 || each && (thing == "" || i > 0 && thing == last) {
+					return Table{}, errs.E(errs.Invalid, op, col.Name, fmt.Sprintf("列“%s”的查询得到 %d 条序列，须是一条，或列名以 *| 开头而每个对象一条；请加上标签或求和。", col.Name, len(r.Series)),
+						fmt.Sprintf("The expression of the column “%s” gives %d series, not one, or, with a name that begins with *|, one a thing; add labels or sum up.", col.Name, len(r.Series))).At("columns." + col.Name)
+				}
+				last = thing
+				cells := one
+				if each {
+					if cells = things[thing]; cells == nil {
+						if (len(columns)+1)*len(out.Times) > maxCells {
+							return Table{}, tooManyCells()
+						}
+						cells = add(Column{Name: thing + "|" + rest, Expr: col.Expr, Min: col.Min, Max: col.Max})
+						things[thing] = cells
+					}
+				}
 				for _, p := range s.Points {
 					if n, there := row[p.At]; there {
-						out.Cells[n][i] = p.Value
+						cells[n] = p.Value
 					}
 				}
 			}
 		}
 	}
+	for r := range out.Times {
+		cells := make([]float64, len(columns))
+		for i := range columns {
+			cells[i] = columns[i][r]
+		}
+		out.Cells = append(out.Cells, cells)
+	}
 	return out, nil
+}
+
+func tooManyCells() error {
+	return errs.E(errs.TooLarge, "cut data set", "cells", "数据集超过 50 万个值；请缩短时间、加大间隔或减少列。", "The data set has more than 500,000 values; shorten it, widen the step or take fewer columns.")
 }
 
 // CSV is the table as it is kept and as engineers read it: a header
