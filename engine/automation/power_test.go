@@ -2,9 +2,15 @@ package automation_test
 
 import (
 	"encoding/json"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"zhiwei/engine"
@@ -26,13 +32,16 @@ func TestPowerOverRedfish(t *testing.T) {
 			t.Error(err)
 		}
 	}
+	mux.HandleFunc("GET /redfish/v1/{$}", func(rw http.ResponseWriter, _ *http.Request) {
+		say(rw, map[string]any{"@odata.id": "/redfish/v1/", "RedfishVersion": "1.15.0", "Systems": map[string]any{"@odata.id": "/redfish/v1/Systems"}})
+	})
 	mux.HandleFunc("GET /redfish/v1/Systems", func(rw http.ResponseWriter, _ *http.Request) {
 		say(rw, map[string]any{"Members": []any{map[string]any{"@odata.id": "/redfish/v1/Systems/1"}}})
 	})
 	mux.HandleFunc("GET /redfish/v1/Systems/1", func(rw http.ResponseWriter, _ *http.Request) {
 		mu.Lock()
 		defer mu.Unlock()
-		say(rw, map[string]any{"@odata.id": "/redfish/v1/Systems/1", "Name": "s", "PowerState": power, "Actions": map[string]any{
+		say(rw, map[string]any{"@odata.id": "/redfish/v1/Systems/1", "Id": "1", "Name": "s", "PowerState": power, "Actions": map[string]any{
 			"#ComputerSystem.Reset": map[string]any{"target": "/redfish/v1/Systems/1/Actions/ComputerSystem.Reset", "ResetType@Redfish.AllowableValues": []string{"On", "ForceOff", "GracefulShutdown"}},
 		}})
 	})
@@ -48,7 +57,8 @@ func TestPowerOverRedfish(t *testing.T) {
 		rw.WriteHeader(http.StatusNoContent)
 	})
 	srv := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		if u, p, _ := r.BasicAuth(); u != "root" || p != "calvin" {
+		// The service root is open to all (DSP0266, "Service root").
+		if u, p, _ := r.BasicAuth(); r.URL.Path != "/redfish/v1/" && (u != "root" || p != "calvin") {
 			rw.WriteHeader(http.StatusUnauthorized)
 			return
 		}
@@ -59,8 +69,10 @@ func TestPowerOverRedfish(t *testing.T) {
 	books, err := automation.Shipped(w.e.Registry())
 	w.must(err)
 	w.must(automation.Deliver(t.Context(), w.k, identity.Root(), books))
-	w.put(engine.CredentialKind, "bmc", map[string]any{"name": "bmc", "use": "password", "secret": "calvin"})
+	w.put(engine.CredentialKind, "bmc", map[string]any{"name": "bmc", "use": "password", "user": "root", "secret": "calvin"})
 	w.thing("m1", "", map[string]string{"redfish": srv.URL})
+	// Nothing but the thing is said: the account is that of its label.
+	w.thing("m2", "", map[string]string{"redfish": srv.URL, "redfish_credential": "bmc"})
 	inputs := map[string]any{"things": "m1", "credential": "bmc", "user": "root", "settle": "0s"}
 	for range 2 {
 		run := w.order("power-on", inputs, false)
@@ -71,7 +83,7 @@ func TestPowerOverRedfish(t *testing.T) {
 		t.Errorf("%s after %d posts", power, posts)
 	}
 	mu.Unlock()
-	run := w.order("power-off", inputs, false)
+	run := w.order("power-off", map[string]any{"things": "m2", "settle": "0s"}, false)
 	w.until(run, engine.RunSucceeded)
 	inputs["user"] = "somebody"
 	run = w.order("power-on", inputs, false)
@@ -80,5 +92,57 @@ func TestPowerOverRedfish(t *testing.T) {
 	defer mu.Unlock()
 	if power != "Off" || posts != 2 {
 		t.Errorf("%s after %d posts", power, posts)
+	}
+}
+
+// The same over IPMI, from a real ipmi_sim whose machine is a file.
+func TestPowerOverIPMI(t *testing.T) {
+	for _, p := range []string{"ipmi_sim", "ipmitool"} {
+		if _, err := exec.LookPath(p); err != nil {
+			t.Skip("no " + p + " on this machine: install the Debian packages openipmi and ipmitool to run this test")
+		}
+	}
+	l, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(l.LocalAddr().String())
+	l.Close()
+	dir := t.TempDir()
+	auth := ""
+	for _, who := range []string{"callback", "user", "operator", "admin"} {
+		auth += "allowed_auths_" + who + " none md2 md5 straight\n"
+	}
+	for name, text := range map[string]string{
+		"emu": "mc_setbmc 0x20\nmc_add 0x20 0 no-device-sdrs 0x23 9 8 0x9f 0x1291 0xf02\nsel_enable 0x20 1000 0x0a\nmc_enable 0x20\n",
+		"conf": "name \"zhiwei\"\nset_working_mc 0x20\nstartlan 1\naddr 127.0.0.1 " + port + "\npriv_limit admin\n" + auth + "guid a123456789abcdefa123456789abcdef\nendlan\n" +
+			"chassis_control \"" + dir + "/power 0x20\"\nuser 1 true \"\" \"test\" user 10 none md2 md5 straight\nuser 2 true \"ops\" \"geheim\" admin 10 none md2 md5 straight\n",
+		"power": "#!/bin/sh\ncase \"$2\" in\nget) echo \"power:$(cat " + dir + "/on 2>/dev/null || echo 0)\" ;;\nset) echo \"$4\" >" + dir + "/on ;;\nesac\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := exec.Command("ipmi_sim", "-c", dir+"/conf", "-f", dir+"/emu", "-n", "-s", dir)
+	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM, Setpgid: true}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = syscall.Kill(-c.Process.Pid, syscall.SIGKILL); _ = c.Wait() })
+	w := shippedWorld(t)
+	w.put(engine.CredentialKind, "bmc", map[string]any{"name": "bmc", "use": "password", "user": "ops", "secret": "geheim"})
+	w.thing("m1", "127.0.0.1", map[string]string{"ipmi": ":" + port, "ipmi_credential": "bmc"})
+	w.publish(`name: power-off-at-once` + head + `
+inputs: [{name: things, type: list, required: true, title: {zh: 对象, en: Things}}, {name: settle, type: string, title: {zh: 等待, en: Wait}}]
+targets: data.inputs.things
+steps:
+  - {id: "off", type: power, with: {action: "off"}}
+`)
+	for _, book := range []string{"power-on", "power-off-at-once"} {
+		want := map[string]string{"power-on": "1", "power-off-at-once": "0"}[book]
+		w.until(w.order(book, map[string]any{"things": "m1", "settle": "0s"}, false), engine.RunSucceeded)
+		if on := strings.TrimSpace(read(t, filepath.Join(dir, "on"))); on != want {
+			t.Errorf("after %s it says %q", book, on)
+		}
 	}
 }

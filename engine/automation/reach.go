@@ -39,7 +39,6 @@ const (
 	LabelUser       = "user"        // where not the credential's
 	LabelHostKey    = "host_key"    // of SSH
 	LabelControl    = "control"     // program that starts and stops services there: called with "start|stop|restart|status NAME"
-	LabelRedfish    = "redfish"     // https://… of its management controller
 	LabelUPS        = "ups"         // NAME@HOST[:PORT] of a NUT server
 	LabelDatabase   = "database"    // postgres://… without a password
 	LabelBackups    = "backups"     // folder for its backups

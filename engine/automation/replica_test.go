@@ -114,7 +114,10 @@ func TestAReplicaIsRepaired(t *testing.T) {
 	r := newReplica(t, primary)
 	w := shippedWorld(t)
 	w.thing("his2", "", map[string]string{"database": r.url, "primary": primary, "data": r.data, "control": r.control, "service": "db"})
-	repair := func() { t.Helper(); w.until(w.order("database-repair-replica", map[string]any{"thing": "his2"}, false), engine.RunSucceeded) }
+	repair := func() {
+		t.Helper()
+		w.until(w.order("database-repair-replica", map[string]any{"thing": "his2", "wait": "3"}, false), engine.RunSucceeded)
+	}
 	follows := func(n string) {
 		t.Helper()
 		await(t, func() bool { return ask(t, r.url, "select count(*) from visits") == n })
@@ -155,7 +158,7 @@ func TestAReplicaIsRepaired(t *testing.T) {
 	}
 	await(t, func() bool { _, err := os.Stat(filepath.Join(r.data, "standby.signal")); return os.IsNotExist(err) })
 	ask(t, r.url, "insert into visits values (14)")
-	run := w.order("database-repair-replica", map[string]any{"thing": "his2"}, false)
+	run := w.order("database-repair-replica", map[string]any{"thing": "his2", "wait": "3"}, false)
 	w.until(run, engine.RunFailed, engine.RunUndone)
 	if got := ask(t, r.url, "select count(*) from visits"); got != "14" {
 		t.Errorf("a database that is no replica was touched: %s\n%s", got, w.story(run))

@@ -14,7 +14,7 @@ func stock() []Type {
 	return []Type{
 		commandType(), scriptType(), serviceType(), packageType(), fileType(),
 		sqlType(), httpType(), waitType(), assertType(), personType(),
-		redfishPowerType(), upsType(), snmpPortType(), modbusSetType(),
+		powerType(), upsType(), snmpPortType(), modbusSetType(),
 	}
 }
 

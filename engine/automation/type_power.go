@@ -1,176 +1,158 @@
 package automation
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
-	"net/url"
+	"net"
+	"slices"
 	"strings"
 	"time"
 
+	"zhiwei/drive/ipmi"
+	"zhiwei/drive/redfish"
 	"zhiwei/drive/ups"
 	"zhiwei/kernel/errs"
 	"zhiwei/kernel/kind"
 )
 
-// redfishPowerType turns a machine on and off through its management controller
-// (DMTF DSP0266, ComputerSystem.Reset).
-func redfishPowerType() Type {
+// The labels of a machine that say how its management controller is asked: those
+// by which engine/data measures it.
+const (
+	LabelRedfish = "redfish" // https://… of it
+	LabelIPMI    = "ipmi"    // yes, HOST[:PORT] or :PORT
+)
+
+// powerType turns a machine on and off through its management controller, over
+// Redfish where the machine's labels have it, else over IPMI.
+func powerType() Type {
 	return Type{
-		Name: "redfish-power", Title: kind.T("经 Redfish 开关机", "Power over Redfish"),
+		Name: "power", Title: kind.T("开关机", "Turn a machine on or off"),
 		Safe: func(with map[string]any) bool { // on and off bring about a state; a restart interrupts again
 			a, _ := with["action"].(string)
 			return a == "on" || a == "off" || a == "shutdown" || a == "status"
 		},
 		Params: []Param{
-			{Name: "url", Required: true},
-			{Name: "system"},
-			{Name: "user"},
-			{Name: "password", Secret: true},
-			{Name: "trust"},
 			{Name: "action", Required: true, Options: []string{"on", "off", "shutdown", "restart", "force-restart", "status"}},
+			{Name: "credential"}, // its name; empty: as the labels redfish_credential, ipmi_credential say
+			{Name: "user"},       // where not the credential's
+			{Name: "system"},     // its Id, where a Redfish controller has several
 		},
-		Do: doRedfish,
+		Do: doPower,
 		Forecast: func(c *Call) kind.Text {
-			return kind.T("经 "+c.Text("url")+" 执行电源动作 "+c.Text("action"), "Power action "+c.Text("action")+" over "+c.Text("url"))
+			return kind.T("电源动作 "+c.Text("action"), "Power action "+c.Text("action"))
 		},
 	}
 }
 
-// resets are the ResetType values of DSP0268 for our actions, the wanted one
-// first.
-var resets = map[string][]string{
-	"on": {"On", "ForceOn"}, "off": {"ForceOff"}, "shutdown": {"GracefulShutdown"},
-	"restart": {"GracefulRestart"}, "force-restart": {"ForceRestart", "PowerCycle"},
+// controller is a management controller, whatever it speaks.
+type controller struct {
+	on    func(ctx context.Context) (bool, error)
+	order func(ctx context.Context) error // what the action asks for, once
 }
 
-type redfishSystem struct {
-	ID         string `json:"@odata.id"`
-	Name       string
-	PowerState string
-	Actions    map[string]struct {
-		Target    string   `json:"target"`
-		Allowable []string `json:"ResetType@Redfish.AllowableValues"`
-	}
-}
-
-func doRedfish(ctx context.Context, c *Call) (Result, error) {
-	password, err := c.Secret(ctx, "password")
+func doPower(ctx context.Context, c *Call) (Result, error) {
+	ctl, err := c.controller(ctx)
 	if err != nil {
 		return Result{}, err
 	}
-	base, err := url.Parse(strings.TrimRight(c.Text("url"), "/"))
-	if err != nil || base.Host == "" {
-		return Result{}, errs.E(errs.Invalid, "redfish", c.Text("url"), "管理口地址应为 https://主机。", "The controller's address reads https://host.")
-	}
-	hc := client(c.Text("trust"))
-	ask := func(method, where string, send, into any) error {
-		raw := []byte{}
-		if send != nil {
-			if raw, err = json.Marshal(send); err != nil {
-				return err
-			}
-		}
-		ref, err := url.Parse(where)
-		if err != nil || ref.Host != "" && ref.Host != base.Host {
-			return errs.E(errs.Conflict, "redfish", where, "管理口指向了别的主机，不予执行。", "The controller points to another host, which is not followed.")
-		}
-		req, err := http.NewRequestWithContext(ctx, method, base.ResolveReference(ref).String(), strings.NewReader(string(raw)))
-		if err != nil {
-			return err
-		}
-		req.Header.Set("OData-Version", "4.0")
-		req.Header.Set("Content-Type", "application/json")
-		if u := c.Text("user"); u != "" {
-			req.SetBasicAuth(u, password)
-		}
-		resp, err := hc.Do(req)
-		if err != nil {
-			return errs.E(errs.Unavailable, "redfish", base.Host, "管理口 "+base.Host+" 没有应答："+plainCause(err), "The controller "+base.Host+" does not answer: "+plainCause(err)).Because(err)
-		}
-		defer resp.Body.Close()
-		text, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-		if err != nil {
-			return errs.Wrap("redfish", base.Host, err)
-		}
-		if resp.StatusCode >= 400 {
-			return errs.E(errs.Conflict, "redfish", where, fmt.Sprintf("管理口拒绝了请求（%d）。", resp.StatusCode), fmt.Sprintf("The controller refused the request (%d).", resp.StatusCode))
-		}
-		if into == nil {
-			return nil
-		}
-		if err := json.Unmarshal(text, into); err != nil {
-			return errs.E(errs.Unavailable, "redfish", where, "管理口的应答读不懂。", "The controller's answer cannot be read.").Because(err)
-		}
-		return nil
-	}
-	at := c.Text("system")
-	if at == "" {
-		var all struct {
-			Members []struct {
-				ID string `json:"@odata.id"`
-			}
-		}
-		if err := ask(http.MethodGet, "/redfish/v1/Systems", nil, &all); err != nil {
-			return Result{}, err
-		}
-		if len(all.Members) != 1 {
-			return Result{}, errs.E(errs.Conflict, "redfish", base.Host, fmt.Sprintf("管理口下有 %d 台系统，请用 system 指明一台。", len(all.Members)), fmt.Sprintf("The controller has %d systems; name one by system.", len(all.Members)))
-		}
-		at = all.Members[0].ID
-	}
-	var sys redfishSystem
-	if err := ask(http.MethodGet, at, nil, &sys); err != nil {
+	on, err := ctl.on(ctx)
+	if err != nil {
 		return Result{}, err
 	}
-	action := c.Text("action")
-	want := map[string]string{"on": "On", "off": "Off", "shutdown": "Off"}[action]
-	detail := func() map[string]any { return map[string]any{"power": sys.PowerState, "system": sys.ID} }
-	fmt.Fprintf(c.Out, "%s: %s\n", sys.Name, sys.PowerState)
-	if action == "status" || sys.PowerState == want {
-		return Result{OK: true, Detail: detail()}, nil
+	action, said := c.Text("action"), map[bool]string{true: "On", false: "Off"}
+	want, settles := map[string]bool{"on": true, "off": false, "shutdown": false}[action]
+	fmt.Fprintln(c.Out, said[on])
+	if action == "status" || settles && on == want {
+		return Result{OK: true, Detail: map[string]any{"power": said[on]}}, nil
 	}
-	reset := sys.Actions["#ComputerSystem.Reset"]
-	typ := ""
-	for _, r := range resets[action] {
-		if typ == "" && (len(reset.Allowable) == 0 || contains(reset.Allowable, r)) {
-			typ = r
-		}
-	}
-	if reset.Target == "" || typ == "" {
-		return Result{}, errs.E(errs.Conflict, "redfish", at, "这台机器不支持这个电源动作。", "This machine does not support this power action.")
-	}
-	if err := ask(http.MethodPost, reset.Target, map[string]string{"ResetType": typ}, nil); err != nil {
+	if err := ctl.order(ctx); err != nil {
 		if errs.Is(err, errs.Unavailable) {
 			return Result{}, Unclear(err)
 		}
 		return Result{}, err
 	}
-	fmt.Fprintf(c.Out, "ResetType %s\n", typ)
-	for want != "" && sys.PowerState != want {
+	fmt.Fprintln(c.Out, action)
+	for settles && on != want {
 		if err := pauseFor(ctx, c.Clock(), 2*time.Second); err != nil {
-			return Result{}, errs.E(errs.Unavailable, "redfish", at, "电源没有在时限内变为 "+want+"，现在是 "+sys.PowerState+"。", "The power did not become "+want+" in time; it is "+sys.PowerState+".")
+			return Result{}, errs.E(errs.Unavailable, "power", c.Target.Name, "电源没有在时限内变为 "+said[want]+"。", "The power did not become "+said[want]+" in time.")
 		}
-		if err := ask(http.MethodGet, at, nil, &sys); err != nil {
+		if on, err = ctl.on(ctx); err != nil {
 			return Result{}, err
 		}
 	}
-	return Result{OK: true, Detail: detail()}, nil
+	return Result{OK: true, Detail: map[string]any{"power": said[on]}}, nil
 }
 
-func contains(list []string, s string) bool {
-	for _, e := range list {
-		if e == s {
-			return true
+// controller finds the target's management controller and the account for it.
+func (c *Call) controller(ctx context.Context) (controller, error) {
+	l := c.Target.Labels
+	label, words := LabelIPMI, map[string][]string{"on": {ipmi.On}, "off": {ipmi.Off}, "shutdown": {ipmi.Soft}, "restart": {ipmi.Reset}, "force-restart": {ipmi.Cycle}}
+	if l[LabelRedfish] != "" {
+		// ResetType of DSP2046, the wanted one first.
+		label, words = LabelRedfish, map[string][]string{
+			"on": {"On", "ForceOn"}, "off": {"ForceOff"}, "shutdown": {"GracefulShutdown"}, "restart": {"GracefulRestart"}, "force-restart": {"ForceRestart", "PowerCycle"},
 		}
 	}
-	return false
+	if l[label] == "" {
+		return controller{}, errs.E(errs.Invalid, "power", c.Target.Name, c.Target.Name+" 没有标签 redfish 或 ipmi，不知道怎样开关它。", c.Target.Name+" has no label redfish or ipmi: how it is switched is not known.")
+	}
+	cred, err := c.reach.credential(ctx, cmp.Or(c.Text("credential"), l[label+"_credential"]))
+	if err != nil {
+		return controller{}, err
+	}
+	user, action := cmp.Or(c.Text("user"), cred.User), words[c.Text("action")]
+	if label == LabelIPMI {
+		at, err := address(c.Target, LabelIPMI)
+		if err != nil {
+			return controller{}, err
+		}
+		if _, _, err := net.SplitHostPort(at); err != nil {
+			at = net.JoinHostPort(at, "623") // IANA's port of IPMI
+		}
+		t := &ipmi.Target{Address: at, User: user, Password: cred.Secret, Clock: c.Clock()}
+		return controller{
+			on: func(ctx context.Context) (bool, error) {
+				told, err := t.Sample(ctx)
+				for _, s := range told {
+					if s.Name == "hardware_powered_on" {
+						return s.Value == 1, nil
+					}
+				}
+				return false, errs.E(errs.Unavailable, "power", at, "管理口 "+at+" 没有说电源的状态。", "The controller "+at+" does not say whether the power is on.").Because(err)
+			},
+			order: func(ctx context.Context) error { return t.Power(ctx, action[0]) },
+		}, nil
+	}
+	t := &redfish.Target{URL: l[LabelRedfish], User: user, Password: cred.Secret, Fingerprint: l["redfish_cert"], Clock: c.Clock()}
+	var system redfish.System
+	return controller{
+		on: func(ctx context.Context) (bool, error) {
+			list, err := t.Systems(ctx)
+			if err != nil {
+				return false, err
+			}
+			i := slices.IndexFunc(list, func(s redfish.System) bool {
+				return s.ID == c.Text("system") || c.Text("system") == "" && len(list) == 1
+			})
+			if i < 0 {
+				return false, errs.E(errs.Conflict, "power", t.URL, fmt.Sprintf("管理口下有 %d 台系统，请用 system 指明一台。", len(list)), fmt.Sprintf("The controller has %d systems; name one by system.", len(list)))
+			}
+			system = list[i]
+			return system.On, nil
+		},
+		order: func(ctx context.Context) error {
+			i := slices.IndexFunc(action, func(r string) bool { return len(system.Resets) == 0 || slices.Contains(system.Resets, r) })
+			if i < 0 {
+				return errs.E(errs.Conflict, "power", t.URL, "这台机器不支持这个电源动作。", "This machine does not support this power action.")
+			}
+			return t.Reset(ctx, system.ID, action[i])
+		},
+	}, nil
 }
 
 // errPin refuses a certificate that is not the one given.
