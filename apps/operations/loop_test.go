@@ -39,6 +39,10 @@ func TestMain(m *testing.M) {
 		_ = http.ListenAndServe(os.Args[2], http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") }))
 		os.Exit(1)
 	}
+	if len(os.Args) > 2 && os.Args[1] == "operate" {
+		fmt.Fprintln(os.Stderr, operate(os.Args[2]))
+		os.Exit(1)
+	}
 	os.Exit(m.Run())
 }
 
@@ -230,6 +234,9 @@ func (h *house) service(name string) service {
 	}
 	script := fmt.Sprintf(`#!/bin/sh
 alive() { test -s %[2]s && kill -0 "$(cat %[2]s)" 2>/dev/null; }
+case "$1" in
+start|stop|restart) echo "$1" >>"$0.log" ;;
+esac
 case "$1" in
 start) alive || { setsid %[1]s serve %[3]s >/dev/null 2>&1 </dev/null & echo $! >%[2]s; } ;;
 stop) alive && kill -9 "$(cat %[2]s)"; rm -f %[2]s ;;

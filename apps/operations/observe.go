@@ -3,6 +3,7 @@ package operations
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -73,7 +74,9 @@ func (a *App) observe(ctx context.Context, h *loop.Handle, key record.Key) (time
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.grouper == nil {
-		o.load(a.folder)
+		if err := a.takeUp(ctx, h); err != nil {
+			return 0, err
+		}
 	}
 	for s := range o.signs { // what was there is looked at until it is gone
 		ids[s.thing] = true
@@ -97,7 +100,13 @@ func (a *App) observe(ctx context.Context, h *loop.Handle, key record.Key) (time
 	}
 	slices.SortFunc(firing, func(x, y alert.Finding) int { return compareSigns(x, y) })
 	out := o.grouper.Update(now, topo, firing, rules)
-	if err := a.write(ctx, h, out); err != nil {
+	if len(out.Alerts) > 0 { // before the records: killed in between, they are written when it is taken up
+		if err := o.save(a.folder, out.Alerts); err != nil {
+			return 0, err
+		}
+	}
+	if err := a.write(ctx, h, out.Alerts); err != nil {
+		o.grouper = nil // it is taken up from what was saved
 		return 0, err
 	}
 	o.looked, o.storm = now, out.Storm
@@ -118,21 +127,24 @@ func (a *App) observe(ctx context.Context, h *loop.Handle, key record.Key) (time
 	if err := a.foresee(ctx, h, topo); err != nil {
 		return 0, err
 	}
-	if len(out.Alerts) > 0 {
-		if err := o.save(a.folder); err != nil {
-			return 0, err
-		}
-	}
-	return a.config.every, nil
+	// At most a quarter of one processor goes into looking, however much there is.
+	return max(a.config.every, 4*a.clock.Now().Sub(now)), nil
 }
 
 // suspects are the things on which something shows: by the conditions of the
 // signs over all things at once, and by the logs.
 func (a *App) suspects(ctx context.Context, topo *engine.Topology, now time.Time) (map[string]bool, error) {
-	out := map[string]bool{}
+	out, classes := map[string]bool{}, map[engine.Class]bool{}
+	for _, id := range topo.IDs() {
+		t, _ := topo.Thing(id)
+		classes[t.Class] = true
+	}
 	for _, s := range a.mind.base().Signs() {
 		if s.Query == "" || s.Severity == "" {
 			continue
+		}
+		if len(s.Class) > 0 && !classes[engine.ClassDevice] && !slices.ContainsFunc(s.Class, func(c engine.Class) bool { return classes[c] }) {
+			continue // nothing here can show it
 		}
 		res, err := a.series.Query(ctx, s.Query, now)
 		if err != nil {
@@ -239,9 +251,9 @@ func (a *App) rules(ctx context.Context, h *loop.Handle, _ time.Time) (r alert.R
 	})
 }
 
-// write brings the alert records in line.
-func (a *App) write(ctx context.Context, h *loop.Handle, out alert.Outcome) error {
-	for _, c := range out.Alerts {
+// write brings the alert records in line. Written again they stay the same.
+func (a *App) write(ctx context.Context, h *loop.Handle, changes []alert.Change) error {
+	for _, c := range changes {
 		key := record.Key{Kind: engine.AlertKind, ID: c.Alert.ID}
 		if c.New {
 			if err := ensure(ctx, a.kernel, h.Principal(), key, c.Alert); err != nil {
@@ -276,19 +288,66 @@ func (o *observer) group(id string) (g alert.Group, live bool, into string, look
 	return g, live && g.Firing+g.Suppressed+g.Hushed > 0, o.merged[id], !o.looked.IsZero()
 }
 
-// load takes up the groups where the last process left them. What cannot be read
-// is begun anew: the alerts come again by themselves.
-func (o *observer) load(folder string) {
-	o.grouper, o.signs, o.merged = alert.New(alert.Options{}), map[signOf]*holding{}, map[string]string{}
-	if raw, err := os.ReadFile(filepath.Join(folder, groupsFile)); err == nil {
-		if json.Unmarshal(raw, o.grouper) != nil {
-			o.grouper = alert.New(alert.Options{})
-		}
-	}
+// remembered is what lasts over a restart: the groups, and the changes of alerts
+// that may not have been written when we were killed.
+type remembered struct {
+	Groups  *alert.Grouper `json:"groups"`
+	Changes []change       `json:"changes,omitempty"`
 }
 
-func (o *observer) save(folder string) error {
-	raw, err := json.Marshal(o.grouper)
+// change is an alert.Change with the id that an alert's own JSON leaves out.
+type change struct {
+	ID string `json:"id"`
+	alert.Change
+}
+
+// takeUp goes on where the last process was. What cannot be read is begun anew:
+// the alerts come again by themselves, and those of before are ended.
+func (a *App) takeUp(ctx context.Context, h *loop.Handle) error {
+	o := &a.observer
+	r := remembered{Groups: alert.New(alert.Options{})}
+	raw, err := os.ReadFile(filepath.Join(a.folder, groupsFile))
+	if err != nil || json.Unmarshal(raw, &r) != nil {
+		r = remembered{Groups: alert.New(alert.Options{})}
+		err := each(ctx, a.kernel, h.Principal(), search.Query{Kind: engine.AlertKind, Where: []search.Clause{inStates(engine.Firing, engine.Suppressed)}}, func(rec record.Record) error {
+			return ignoreConflict(h.Say(ctx, rec, engine.Clear, map[string]any{"until": ms(a.clock.Now())}))
+		})
+		if err != nil {
+			return err
+		}
+	}
+	changes := make([]alert.Change, len(r.Changes))
+	for i, c := range r.Changes {
+		changes[i] = c.Change
+		changes[i].Alert.ID = c.ID
+	}
+	if err := a.write(ctx, h, changes); err != nil {
+		return err
+	}
+	// What was there counts as there until it was looked for and is gone: a restart
+	// is no recovery.
+	signs := map[signOf]*holding{}
+	err = each(ctx, a.kernel, h.Principal(), search.Query{Kind: engine.AlertKind, Where: []search.Clause{inStates(engine.Firing, engine.Suppressed)}}, func(rec record.Record) error {
+		al, err := engine.AlertOf(rec)
+		signs[signOf{al.Thing, al.Name}] = &holding{
+			finding: alert.Finding{Thing: al.Thing, Sign: al.Name, Title: al.Text, Severity: al.Severity, Since: al.Since},
+			seen:    ticks, at: a.clock.Now(), counts: true,
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	o.grouper, o.signs, o.merged = r.Groups, signs, map[string]string{}
+	return nil
+}
+
+func (o *observer) save(folder string, changes []alert.Change) error {
+	r := remembered{Groups: o.grouper}
+	for _, c := range changes {
+		r.Changes = append(r.Changes, change{c.Alert.ID, c})
+	}
+	raw, err := json.Marshal(r)
 	if err != nil {
 		return errs.Wrap("keep groups", folder, err)
 	}
@@ -296,7 +355,15 @@ func (o *observer) save(folder string) error {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return errs.Wrap("keep groups", path, err)
 	}
-	if err := os.WriteFile(path+".new", raw, 0o600); err != nil {
+	f, err := os.OpenFile(path+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return errs.Wrap("keep groups", path, err)
+	}
+	_, err = f.Write(raw)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err := errors.Join(err, f.Close()); err != nil {
 		return errs.Wrap("keep groups", path, err)
 	}
 	return errs.Wrap("keep groups", path, os.Rename(path+".new", path))
@@ -309,7 +376,7 @@ func (o *observer) keep(folder string) error {
 	if o.grouper == nil {
 		return nil
 	}
-	return o.save(folder)
+	return o.save(folder, nil)
 }
 
 // unwell are the things that show a sign now.

@@ -18,6 +18,7 @@ import (
 
 	"zhiwei/engine"
 	"zhiwei/engine/automation"
+	"zhiwei/engine/data"
 	"zhiwei/engine/intelligence/model"
 	"zhiwei/engine/intent"
 	"zhiwei/kernel"
@@ -82,8 +83,9 @@ func (a *App) Register(r *app.Registrar) error {
 	a.series = &later{}
 	a.runs = automation.New(automation.Options{})
 	a.intents = intent.New(intent.Options{Series: a.series, May: a.may})
+	sets := &data.Datasets{Series: a.series}
 	a.models = model.New(model.Options{Series: a.series})
-	for _, l := range []loop.Loop{a.runs.Loop(), a.runs.Schedules(), a.runs.Keeps(), a.intents.Loop(), a.intents.Knobs(), a.models.Loop()} {
+	for _, l := range []loop.Loop{a.runs.Loop(), a.runs.Schedules(), a.runs.Keeps(), a.intents.Loop(), a.intents.Knobs(), sets.Loop(), a.models.Loop()} {
 		r.Loop(l)
 	}
 	// One loop and not four, so that one process owns them together: what it keeps
