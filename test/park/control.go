@@ -175,9 +175,17 @@ func (w *World) programs() error {
 		for i, s := range words {
 			quoted[i] = "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 		}
-		return os.WriteFile(w.file("bin", name), []byte("#!/bin/sh\nexec "+strings.Join(quoted, " ")+" \"$@\"\n"), 0o755)
+		return writeProgram(w.file("bin", name), "exec "+strings.Join(quoted, " ")+" \"$@\"")
 	}
 	if err := script("control", w.program, "control", w.file("control.sock")); err != nil {
+		return err
+	}
+	for _, name := range []string{"his-api", "lis-api", "pacs-api", "his-web"} {
+		if err := script("check-"+name, w.program, "check", w.file("conf", name+".json")); err != nil {
+			return err
+		}
+	}
+	if err := script("check-his-gate", find("nginx"), "-t", "-q", "-c", w.file("conf", "nginx.conf")); err != nil {
 		return err
 	}
 	names := make([]string, 0, len(w.acts))
@@ -192,6 +200,10 @@ func (w *World) programs() error {
 		}
 	}
 	return nil
+}
+
+func writeProgram(name, script string) error {
+	return os.WriteFile(name, []byte("#!/bin/sh\n"+script+"\n"), 0o755)
 }
 
 func (w *World) file(parts ...string) string {

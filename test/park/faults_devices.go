@@ -96,6 +96,18 @@ func deviceFaults() []Fault {
 			},
 		},
 		{
+			Name: "file-server-fan", Zh: "文件服务器风扇转速过低", En: "A fan of the file server turns too slowly", Truth: []string{fileServer}, Person: true,
+			Needs: func(w *World) string {
+				if _, err := w.Units.get(fileServer); err != nil {
+					return "openipmi and ipmitool"
+				}
+				return ""
+			},
+			Inject:  func(ctx context.Context, w *World) error { return w.setFan(ctx, 1, 300) },
+			Healthy: fansTold,
+			Undo:    func(ctx context.Context, w *World) error { return w.setFan(ctx, 1, 6100) },
+		},
+		{
 			Name: "supply-failed", Zh: "数据库服务器一路电源故障", En: "A power supply of the database server fails", Truth: []string{"srv-db-01"}, Person: true,
 			Inject: func(_ context.Context, w *World) error {
 				w.Bodies["srv-db-01"].Set(func(b *Body) { b.psu = "Critical" })

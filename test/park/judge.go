@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -20,6 +21,7 @@ type judge struct {
 	limit time.Duration // for each fault
 	calm  time.Duration // before each
 	seed  uint64
+	kill  *rand.Rand // nil: the program is never killed
 
 	out    []outcome
 	quiet  quietness
@@ -186,11 +188,19 @@ func (j *judge) try(ctx context.Context, f Fault) (o outcome) {
 		return o
 	}
 	well, ill := 0, false
+	killAt := time.Duration(0)
+	if j.kill != nil {
+		killAt = time.Second + time.Duration(j.kill.Int64N(int64(25*time.Second)))
+	}
 	each(ctx, j.limit, func() bool {
 		if err := f.Healthy(ctx, j.w); err != nil {
 			well, ill = 0, true
 		} else if ill || time.Since(began) > noticeWithin/2 {
 			well++
+		}
+		if killAt > 0 && time.Since(began) > killAt {
+			killAt = 0
+			o.err = errors.Join(o.err, j.w.Units.Kill("zhiwei"), j.w.Units.Start(ctx, "zhiwei"))
 		}
 		if well == 1 {
 			o.cured = time.Since(began)

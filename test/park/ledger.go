@@ -26,6 +26,7 @@ type On struct {
 const (
 	keyCredential     = "park-operator"
 	redfishCredential = "park-redfish"
+	ipmiCredential    = "park-ipmi"
 )
 
 // Ledger lists the things of the world, each after those it stands on. The labels
@@ -102,6 +103,9 @@ func (w *World) Ledger(every string) []Entry {
 	}
 	host("srv-db-01", "GE1-0-1", nil)
 	host("srv-app-01", "GE1-0-2", map[string]string{"scrape_clock": facts("/clock"), "act_time_sync": own("time-sync-srv-app-01")})
+	if _, err := w.Units.get(fileServer); err == nil {
+		add(fileServer, engine.ClassHost, map[string]string{"ipmi": w.net.at(fileServer), "ipmi_credential": ipmiCredential}, join(on(engine.MemberOf, "rack-1"), on(engine.ConnectedTo, "sw-core GE1-0-3"))...)
+	}
 	add("srv-db-01 sda", engine.ClassDisk, map[string]string{"scrape_smart": facts("/smart")}, on(engine.MemberOf, "srv-db-01")...)
 	add("pacs-volume", engine.ClassVolume, map[string]string{
 		"via": "local", "volume": w.file("volume"), "clear_paths": w.file("volume", "cache"),
@@ -130,7 +134,7 @@ func (w *World) Ledger(every string) []Entry {
 	service := func(name string, more map[string]string, links ...On) {
 		m := unit(name, map[string]string{
 			"process": name, "scrape": "http://" + w.net.at(name) + "/metrics", "probe_http": "http://" + w.net.at(name) + "/health ok",
-			"file": w.file("conf", name+".json"), "log_files": strings.Join([]string{w.file("log", name+".app.log"), w.Units.Log(name)}, ":"),
+			"file": w.file("conf", name+".json"), "check": own("check-" + name), "log_files": strings.Join([]string{w.file("log", name+".app.log"), w.Units.Log(name)}, ":"),
 		})
 		for k, v := range more {
 			m[k] = v
@@ -152,7 +156,7 @@ func (w *World) Ledger(every string) []Entry {
 	}
 	add("his-cert", engine.ClassCertificate, cert)
 	add("his-gate", engine.ClassMiddleware, unit("his-gate", map[string]string{
-		"process": "nginx", "probe_tcp": w.net.at("his-gate"), "file": w.file("conf", "nginx.conf"),
+		"process": "nginx", "probe_tcp": w.net.at("his-gate"), "file": w.file("conf", "nginx.conf"), "check": own("check-his-gate"),
 		"log_files": w.file("log", "his-gate.error.log"),
 	}), join(on(engine.RunsOn, "srv-app-01"), on(engine.Uses, "his-web", "lis-api", "pacs-api", "his-cert"))...)
 	add("his", engine.ClassApplication, map[string]string{"probe_http": "https://" + w.net.at("his-gate") + "/?patient=1", "tls_ca": w.file("conf", "ca.pem")}, on(engine.Uses, "his-gate")...)

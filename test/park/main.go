@@ -44,6 +44,9 @@ func role(name string, args []string) (done bool, err error) {
 	switch {
 	case name == "tier" && len(args) == 1:
 		return true, runTier(ctx, args[0])
+	case name == "check" && len(args) == 1:
+		_, err := readTier(args[0])
+		return true, err
 	case name == "dns" && len(args) == 2:
 		return true, runDNS(ctx, args[0], args[1])
 	case name == "control" && len(args) > 0:
@@ -63,6 +66,8 @@ func run(ctx context.Context) error {
 	calm := flag.Duration("calm", 45*time.Second, "time without a fault before each one, with noisy load")
 	program := flag.String("program", "bin/zhiwei", "the program under test")
 	table := flag.String("table", "", "file that the table is written to beside the standard output, as Markdown")
+	kill := flag.Bool("kill", false, "kill the program at a random moment of each healing, and start it again")
+	keep := flag.Bool("keep", false, "leave the folder of the world behind, to look into logs and records")
 	hold := flag.Bool("hold", false, "start the world, print its ledger and wait for the end")
 	list := flag.Bool("list", false, "name the faults")
 	flag.Parse()
@@ -87,6 +92,7 @@ func run(ctx context.Context) error {
 	}
 	began := time.Now()
 	w, err := newWorld(ctx, dir, *seed)
+	w.Keep = *keep
 	defer w.Close()
 	if err != nil {
 		return err
@@ -114,6 +120,9 @@ func run(ctx context.Context) error {
 		return err
 	}
 	j := &judge{w: w, p: p, limit: time.Duration(*minutes * float64(time.Minute)), calm: *calm, seed: *seed}
+	if *kill {
+		j.kill = rand.New(rand.NewPCG(*seed, 9))
+	}
 	err = j.sit(ctx, chosen)
 	text := j.table()
 	fmt.Print(text)
@@ -159,7 +168,7 @@ var errUnnoticed = errors.New("the world does not notice it")
 // prove sees that a fault can be told from health by asking the world, and that
 // Undo brings it back.
 func (w *World) prove(ctx context.Context, f Fault) (noticed, mended time.Duration, err error) {
-	if err := f.Healthy(ctx, w); err != nil {
+	if err := until(ctx, mendWithin, func(ctx context.Context) error { return f.Healthy(ctx, w) }); err != nil {
 		return 0, 0, fmt.Errorf("is ill before: %w", err)
 	}
 	began := time.Now()

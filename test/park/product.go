@@ -6,9 +6,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -43,7 +45,14 @@ func startProduct(ctx context.Context, w *World, program string) (*Product, erro
 	data := w.file("zhiwei")
 	w.Units.Add(&Unit{
 		Name: "zhiwei", Path: program, Args: []string{"serve", "--data", data, "--listen", w.net.at("zhiwei"), "--config", w.file("conf", "zhiwei.yaml")},
-		Dir: w.Dir, Ready: dialled(w.net.at("zhiwei")),
+		// It listens before it is ready; the socket in its data folder comes last.
+		Dir: w.Dir, Ready: func(ctx context.Context) error {
+			c, err := (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join(data, "zhiwei.sock"))
+			if err == nil {
+				_ = c.Close()
+			}
+			return err
+		},
 	})
 	if err := w.Units.Start(ctx, "zhiwei"); err != nil {
 		return nil, err
@@ -107,7 +116,7 @@ type kept struct {
 }
 
 // fill writes the credentials, the things and how far the program may go by
-// itself: as far as remedies of medium risk.
+// itself: to the end.
 func (p *Product) fill(ctx context.Context) error {
 	key, err := os.ReadFile(p.w.file("ssh", "operator"))
 	if err != nil {
@@ -120,6 +129,7 @@ func (p *Product) fill(ctx context.Context) error {
 	for _, c := range []map[string]string{
 		{"name": keyCredential, "user": user, "use": "key", "secret": string(key)},
 		{"name": redfishCredential, "user": redfishUser, "use": "password", "secret": redfishPassword},
+		{"name": ipmiCredential, "user": ipmiUser, "use": "password", "secret": ipmiPassword},
 	} {
 		if err := p.do(ctx, http.MethodPost, "/api/access-credentials", map[string]any{"data": c}, nil); err != nil {
 			return err
@@ -148,7 +158,7 @@ func (p *Product) fill(ctx context.Context) error {
 		return err
 	}
 	return p.do(ctx, http.MethodPut, "/api/autopilots/main", map[string]any{"data": map[string]any{
-		"level": engine.LevelAct, "maxRisk": engine.RiskMedium, "perHour": 1000, "perThing": 60,
+		"level": engine.LevelAct, "maxRisk": engine.RiskHigh, "perHour": 1000, "perThing": 60,
 	}}, nil, "If-Match", fmt.Sprintf("%q", fmt.Sprint(pilot.Version)))
 }
 

@@ -61,18 +61,27 @@ type bugs struct {
 	burning atomic.Int64 // processors
 }
 
-func runTier(ctx context.Context, file string) error {
+// readTier reads a configuration file of a service.
+func readTier(file string) (c tierConfig, err error) {
 	raw, err := os.Open(file)
+	if err != nil {
+		return c, err
+	}
+	defer raw.Close()
+	d := json.NewDecoder(raw)
+	d.DisallowUnknownFields()
+	if err := d.Decode(&c); err != nil {
+		return c, fmt.Errorf("configuration %s: %w", file, err)
+	}
+	return c, nil
+}
+
+func runTier(ctx context.Context, file string) error {
+	conf, err := readTier(file)
 	if err != nil {
 		return err
 	}
-	defer raw.Close()
-	t := &tier{meter: newMeter()}
-	d := json.NewDecoder(raw)
-	d.DisallowUnknownFields()
-	if err := d.Decode(&t.tierConfig); err != nil {
-		return fmt.Errorf("configuration %s: %w", file, err)
-	}
+	t := &tier{tierConfig: conf, meter: newMeter()}
 	out, err := os.OpenFile(t.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return err

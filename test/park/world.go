@@ -24,6 +24,7 @@ import (
 type World struct {
 	Dir  string
 	Root bool
+	Keep bool // the folder, when the world is closed
 
 	Units  *Units
 	CA     *authority
@@ -81,7 +82,7 @@ func newWorld(ctx context.Context, dir string, seed uint64) (*World, error) {
 	}
 	w.Units = newUnits(w.file("log"))
 	for _, step := range []func(context.Context) error{
-		w.missing, w.addAuthority, w.addPostgres, w.addSmall, w.addServices, w.addGate, w.addDevices, w.addServers, w.addActs,
+		w.missing, w.addAuthority, w.addPostgres, w.addSmall, w.addServices, w.addGate, w.addDevices, w.addServers, w.addController, w.addActs,
 	} {
 		if err := step(ctx); err != nil {
 			return w, err
@@ -161,7 +162,12 @@ func (w *World) addAuthority(context.Context) error {
 
 // startAll starts the units, those that others need first.
 func (w *World) startAll(ctx context.Context) error {
+	first := []string{}
+	if _, err := w.Units.get(fileServer); err == nil {
+		first = append(first, fileServer)
+	}
 	for _, group := range [][]string{
+		first,
 		{"his-db", "his-redis", "mq-1", "dns-1", "sw-core", "ups-driver", "ups-1", "srv-app-01", "srv-db-01"},
 		{"his-db-replica", "his-api", "lis-api", "pacs-api"},
 		{"his-web", "his-gate"},
@@ -241,7 +247,7 @@ func (w *World) Mend(ctx context.Context) error {
 	return errors.Join(all...)
 }
 
-// Close ends everything and removes the folder.
+// Close ends everything and removes the folder, unless Keep says otherwise.
 func (w *World) Close() {
 	w.end()
 	w.wait.Wait()
@@ -269,7 +275,9 @@ func (w *World) Close() {
 	if w.volume {
 		_ = w.Units.within(func() error { return syscall.Unmount(w.file("volume"), syscall.MNT_DETACH) })
 	}
-	_ = os.RemoveAll(w.Dir)
+	if !w.Keep {
+		_ = os.RemoveAll(w.Dir)
+	}
 }
 
 // put writes a text file of the world.
