@@ -19,17 +19,12 @@ import (
 
 // mind is what is known now: the delivered packs, moved by what was learnt.
 type mind struct {
-	mu       sync.RWMutex
-	known    *knowledge.Base
-	original *knowledge.Base
+	mu    sync.RWMutex
+	known *knowledge.Base
 }
 
 func (a *App) newMind(ctx context.Context) (*mind, error) {
-	b, err := knowledge.Default()
-	if err != nil {
-		return nil, err
-	}
-	m := &mind{known: b, original: b}
+	m := &mind{}
 	return m, a.relearn(ctx, m)
 }
 
@@ -61,7 +56,11 @@ func (a *App) relearn(ctx context.Context, m *mind) error {
 	if err != nil {
 		return err
 	}
-	better, _ := m.original.Learn(cases)
+	original, err := a.original(ctx)
+	if err != nil {
+		return err
+	}
+	better, _ := original.Learn(cases)
 	m.mu.Lock()
 	m.known = better
 	m.mu.Unlock()

@@ -61,6 +61,11 @@ func (a *App) observe(ctx context.Context, h *loop.Handle, key record.Key) (time
 	if key != engine.AutopilotMain {
 		return 0, nil
 	}
+	if a.library.Load() == nil {
+		if err := a.settle(ctx); err != nil {
+			return 0, err
+		}
+	}
 	topo, err := a.world.topology(ctx, a.kernel, h.Principal())
 	if err != nil {
 		return 0, err

@@ -11,6 +11,7 @@ package operations
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -21,6 +22,7 @@ import (
 	"zhiwei/engine/data"
 	"zhiwei/engine/intelligence/model"
 	"zhiwei/engine/intent"
+	"zhiwei/engine/knowledge"
 	"zhiwei/kernel"
 	"zhiwei/kernel/app"
 	"zhiwei/kernel/clock"
@@ -49,6 +51,7 @@ type App struct {
 	measures *measuring
 	senses   *senses
 	mind     *mind
+	library  atomic.Pointer[knowledge.Library] // nil until the first look
 	world    world
 
 	strangers atomic.Int64 // lines and traps of senders that the ledger does not know
@@ -97,6 +100,8 @@ func (a *App) Register(r *app.Registrar) error {
 			{Kind: engine.AutopilotKind, States: []string{engine.AutopilotOn, engine.AutopilotStopped}},
 			{Kind: engine.IncidentKind, States: []string{engine.Open, engine.Escalated, engine.Acknowledged, engine.Recovered}},
 			{Kind: engine.CaseKind, States: []string{engine.Live, engine.Outdated, engine.Rejected}},
+			{Kind: engine.FailureModeKind},
+			{Kind: engine.DocumentKind},
 		},
 		Look: a.look, Workers: 8, PerSecond: 1000, Every: 5 * time.Minute,
 	})
@@ -113,7 +118,21 @@ func (a *App) look(ctx context.Context, h *loop.Handle, key record.Key) (time.Du
 	case engine.IncidentKind:
 		return a.lookIncident(ctx, h, key)
 	}
-	return 0, a.relearn(ctx, a.mind) // a case was reviewed
+	if key.Kind == engine.DocumentKind {
+		rec, there, err := h.Read(ctx, key)
+		if err != nil {
+			return 0, err
+		}
+		l := a.library.Load()
+		switch {
+		case l == nil:
+			return 0, nil // it reads all documents when it is opened
+		case !there:
+			return 0, l.Remove(key.String())
+		}
+		return 0, shelve(l, rec)
+	}
+	return 0, a.relearn(ctx, a.mind) // a person reviewed or wrote something
 }
 
 // Provision implements app.Provisioner.
@@ -128,11 +147,11 @@ func (a *App) Provision(_ context.Context, h *app.Host) error {
 // Validate implements app.Validator.
 func (a *App) Validate() error { return a.config.validate() }
 
-// Start implements app.Starter: it delivers the runbooks, makes sure there is an
-// autopilot, and begins to measure.
+// Start implements app.Starter: it makes sure there is an autopilot, and begins to
+// measure.
 func (a *App) Start(ctx context.Context) error {
 	a.running = ctx
-	if err := a.deliver(ctx); err != nil {
+	if err := ensure(ctx, a.kernel, a.system, engine.AutopilotMain, engine.Autopilot{Level: engine.LevelApprove, MaxRisk: engine.RiskMedium, PerHour: 30, PerThing: 3}); err != nil {
 		return err
 	}
 	var err error
@@ -145,8 +164,9 @@ func (a *App) Start(ctx context.Context) error {
 	return nil
 }
 
-// deliver brings what comes with the program into the records.
-func (a *App) deliver(ctx context.Context) error {
+// settle brings what comes with the program into the records, and opens the
+// library. The first look does it and not the start, which must not wait for it.
+func (a *App) settle(ctx context.Context) error {
 	books, err := automation.Shipped(a.runs.Registry())
 	if err != nil {
 		return err
@@ -154,7 +174,10 @@ func (a *App) deliver(ctx context.Context) error {
 	if err := automation.Deliver(ctx, a.kernel, a.system, books); err != nil {
 		return err
 	}
-	return ensure(ctx, a.kernel, a.system, engine.AutopilotMain, engine.Autopilot{Level: engine.LevelApprove, MaxRisk: engine.RiskMedium, PerHour: 30, PerThing: 3})
+	if err := a.deliverModes(ctx); err != nil {
+		return err
+	}
+	return a.openLibrary(ctx)
 }
 
 // Stop implements app.Stopper: it waits for what measures.
@@ -168,5 +191,9 @@ func (a *App) Stop(ctx context.Context) error {
 	case <-done:
 	case <-ctx.Done():
 	}
-	return a.observer.keep(a.folder)
+	err := a.observer.keep(a.folder)
+	if l := a.library.Load(); l != nil {
+		err = errors.Join(err, l.Close())
+	}
+	return err
 }

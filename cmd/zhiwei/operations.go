@@ -61,6 +61,10 @@ func (h *house) operations() []gate.Route {
 			list, err := o.Metrics(r.Context(), r.FormValue("thing"))
 			return map[string]any{"series": list}, err
 		}),
+		get("/api/operations/search", func(r *http.Request, _ *identity.Principal) (any, error) {
+			list, err := o.Find(r.FormValue("q"))
+			return map[string]any{"items": list}, err
+		}),
 		get("/api/intents/parse", func(r *http.Request, p *identity.Principal) (any, error) {
 			return o.ReadIntent(r.Context(), p, r.FormValue("text"))
 		}),
