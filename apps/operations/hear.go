@@ -19,7 +19,7 @@ type Line struct {
 // counted and left.
 func (a *App) Hear(l Line) {
 	id := a.sender(l.Thing, l.From)
-	if id == "" || a.senses == nil {
+	if id == "" || !a.isAwake() {
 		a.strangers.Add(1)
 		return
 	}
@@ -45,7 +45,7 @@ var over = map[string]string{"1.3.6.1.6.3.1.1.5.4": "linkDown"}
 // device: it is evidence among other evidence.
 func (a *App) HearTrap(from, oid string, values map[string]string) {
 	id := a.sender("", []string{from})
-	if id == "" || a.senses == nil {
+	if id == "" || !a.isAwake() {
 		a.strangers.Add(1)
 		return
 	}
@@ -99,3 +99,12 @@ func (s *senses) unsay(thing, name string) {
 
 // Strangers counts the lines and traps of senders that the ledger does not know.
 func (a *App) Strangers() int64 { return a.strangers.Load() }
+
+func (a *App) isAwake() bool {
+	select {
+	case <-a.ready:
+		return true
+	default:
+		return false
+	}
+}

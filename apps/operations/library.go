@@ -7,6 +7,7 @@ import (
 	"errors"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"gopkg.in/yaml.v3"
 
@@ -17,6 +18,9 @@ import (
 	"zhiwei/kernel/record"
 	"zhiwei/kernel/search"
 )
+
+// delivered is the pack that comes with the program, read once.
+var delivered = sync.OnceValues(knowledge.Delivered)
 
 // modeData is the data of a failure-mode record.
 type modeData struct {
@@ -33,7 +37,7 @@ type modeData struct {
 // deliverModes brings the failure modes that come with the program into the
 // records, new and changed ones; what people wrote stays.
 func (a *App) deliverModes(ctx context.Context) error {
-	p, err := knowledge.Delivered()
+	p, err := delivered()
 	if err != nil {
 		return err
 	}
@@ -94,7 +98,7 @@ func (a *App) deliverModes(ctx context.Context) error {
 // without the modes that people put out of use, with those they wrote. What a
 // person wrote and does not hold together is left out and named in the log.
 func (a *App) original(ctx context.Context) (*knowledge.Base, error) {
-	p, err := knowledge.Delivered()
+	p, err := delivered()
 	if err != nil {
 		return nil, err
 	}

@@ -26,6 +26,7 @@ import (
 	"zhiwei/kernel"
 	"zhiwei/kernel/app"
 	"zhiwei/kernel/clock"
+	"zhiwei/kernel/errs"
 	"zhiwei/kernel/identity"
 	"zhiwei/kernel/kind"
 	"zhiwei/kernel/loop"
@@ -57,6 +58,7 @@ type App struct {
 	strangers atomic.Int64 // lines and traps of senders that the ledger does not know
 	observer  observer
 
+	ready   chan struct{}   // closed when the fields that wakeUp fills may be used
 	running context.Context // of Start: what follows logs ends with it
 	wait    sync.WaitGroup
 }
@@ -110,6 +112,9 @@ func (a *App) Register(r *app.Registrar) error {
 
 // look looks at whatever changed.
 func (a *App) look(ctx context.Context, h *loop.Handle, key record.Key) (time.Duration, error) {
+	if err := a.awake(ctx); err != nil {
+		return 0, err
+	}
 	switch key.Kind {
 	case engine.ThingKind:
 		return a.lookThing(ctx, h, key)
@@ -154,14 +159,43 @@ func (a *App) Start(ctx context.Context) error {
 	if err := ensure(ctx, a.kernel, a.system, engine.AutopilotMain, engine.Autopilot{Level: engine.LevelApprove, MaxRisk: engine.RiskMedium, PerHour: 30, PerThing: 3}); err != nil {
 		return err
 	}
-	var err error
-	if a.mind, err = a.newMind(ctx); err != nil {
-		return err
+	a.ready = make(chan struct{})
+	a.wait.Go(func() { a.wakeUp(ctx) })
+	return nil
+}
+
+// wakeUp reads the packs and begins to measure. That takes a tenth of a second of
+// a processor: the start does not wait for it, whoever needs it does (awake).
+func (a *App) wakeUp(ctx context.Context) {
+	for failures := 0; ; failures++ {
+		m, err := a.newMind(ctx)
+		if err == nil {
+			a.mind = m
+			break
+		}
+		a.log.Error("what is known cannot be read", "err", err)
+		due, stop := a.clock.After(loop.Backoff(failures))
+		select {
+		case <-due:
+		case <-ctx.Done():
+			stop()
+			return
+		}
 	}
 	a.senses = newSenses(a.mind.base(), a.models.Symptoms, a.clock)
 	a.measures = a.newMeasuring()
-	a.wait.Go(func() { a.measures.collector.Run(ctx) })
-	return nil
+	close(a.ready)
+	a.measures.collector.Run(ctx)
+}
+
+// awake waits until wakeUp is done. Unavailable where it is not in time.
+func (a *App) awake(ctx context.Context) error {
+	select {
+	case <-a.ready:
+		return nil
+	case <-ctx.Done():
+		return errs.E(errs.Unavailable, "operations", "start", "自主运维还在启动，请稍候。", "Operations is still starting; wait a moment.").Because(ctx.Err())
+	}
 }
 
 // settle brings what comes with the program into the records, and opens the

@@ -82,6 +82,9 @@ type KnowledgeCounts struct {
 
 // Overview tells how things stand, as far as p may see it.
 func (a *App) Overview(ctx context.Context, p *identity.Principal) (o Overview, err error) {
+	if err := a.awake(ctx); err != nil {
+		return o, err
+	}
 	now := a.clock.Now()
 	o.At = ms(now)
 	rec, err := a.kernel.Read(ctx, p, engine.AutopilotMain)
@@ -186,6 +189,9 @@ type MapThing struct {
 // Map is the ledger as a graph: all of it, or what is within steps links of a
 // thing. NotFound where there is no such thing.
 func (a *App) Map(ctx context.Context, p *identity.Principal, thing string, steps int) ([]MapThing, error) {
+	if err := a.awake(ctx); err != nil {
+		return nil, err
+	}
 	topo, err := a.world.topology(ctx, a.kernel, a.system)
 	if err != nil {
 		return nil, err
