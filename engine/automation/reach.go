@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"maps"
 	"net"
 	"os/exec"
 	"strings"
@@ -100,7 +101,11 @@ func (r *reach) target(ctx context.Context, name string) (engine.RunTarget, erro
 		Name: t.Name, Thing: rec.Key.String(), Via: t.Labels[LabelVia], Address: t.Address, User: t.Labels[LabelUser],
 		Credential: t.Labels[LabelCredential], HostKey: t.Labels[LabelHostKey], Labels: t.Labels,
 	}
-	if p := t.Labels[LabelPort]; p != "" && out.Address != "" {
+	if t.Class == engine.ClassPort {
+		if err := r.portOf(ctx, t, &out); err != nil {
+			return engine.RunTarget{}, err
+		}
+	} else if p := t.Labels[LabelPort]; p != "" && out.Address != "" {
 		out.Address = net.JoinHostPort(out.Address, p)
 	}
 	if out.Via == "" {
@@ -109,6 +114,47 @@ func (r *reach) target(ctx context.Context, name string) (engine.RunTarget, erro
 		}
 	}
 	return out, nil
+}
+
+// portOf completes a port: it is asked and set where the device is whose member
+// it is, and its label port is its name there.
+func (r *reach) portOf(ctx context.Context, t engine.Thing, out *engine.RunTarget) error {
+	for _, l := range t.On {
+		if l.Type != engine.MemberOf {
+			continue
+		}
+		rec, err := r.kernel.Read(ctx, identity.Root(), record.Key{Kind: engine.ThingKind, ID: l.Thing})
+		if errs.Is(err, errs.NotFound) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		device, err := engine.ThingOf(rec)
+		if err != nil {
+			return err
+		}
+		out.Labels = maps.Clone(t.Labels)
+		if out.Labels == nil {
+			out.Labels = map[string]string{}
+		}
+		for k, v := range device.Labels {
+			if _, own := out.Labels[k]; own || !strings.HasPrefix(k, LabelSNMP) {
+				continue
+			}
+			if k == LabelSNMP {
+				if v, err = address(engine.RunTarget{Name: device.Name, Address: device.Address, Labels: device.Labels}, k); err != nil {
+					return err
+				}
+			}
+			out.Labels[k] = v
+		}
+		if out.Labels[LabelPort] == "" {
+			out.Labels[LabelPort] = t.Name
+		}
+		return nil
+	}
+	return nil
 }
 
 // credential finds a credential by name and sees to it that its secret is never

@@ -348,3 +348,57 @@ steps:
 		t.Error(fmt.Sprint(len(page.Records), " runs, ", err))
 	}
 }
+
+// A port of the ledger is reset at the switch whose member it is, over SNMP.
+func TestAPortIsReset(t *testing.T) {
+	program, err := exec.LookPath("/usr/sbin/snmpd")
+	if err != nil {
+		t.Skip("no snmpd on this machine: install the Debian package snmpd to run this test")
+	}
+	c, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(c.LocalAddr().String())
+	c.Close()
+	dir := t.TempDir()
+	state, orders, script, conf := filepath.Join(dir, "state"), filepath.Join(dir, "orders"), filepath.Join(dir, "device"), filepath.Join(dir, "conf")
+	// One port, GE5, whose setting is a file (man snmpd.conf, pass).
+	device := `#!/bin/sh
+A=.1.3.6.1.2.1.2.2.1
+at() { case $1 in
+  $A.2.5) echo "$1"; echo string; echo GE5;;
+  $A.7.5|$A.8.5) echo "$1"; echo integer; cat ` + state + `;;
+  esac; }
+case $1 in
+  -g) at "$2";;
+  -n) case $2 in $A.2|$A.2.[0-4]) at $A.2.5;; $A.2.5|$A.7|$A.7.[0-4]) at $A.7.5;; $A.7.5|$A.8|$A.8.[0-4]) at $A.8.5;; $A) at $A.2.5;; esac;;
+  -s) if [ "$2" = $A.7.5 ]; then echo "$4" >` + state + `; echo "$4" >>` + orders + `; else echo not-writable; fi;;
+esac
+`
+	for name, text := range map[string]string{state: "1\n", script: device, conf: "rwcommunity geheim\npass .1.3.6.1.2.1.2.2.1 /bin/sh " + script + "\n"} {
+		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.Command(program, "-f", "-Lo", "-C", "-c", conf, "-I", "-ifTable,interfaces,interface,ifXTable", "-p", filepath.Join(dir, "pid"), "udp:127.0.0.1:"+port)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	w := shippedWorld(t)
+	w.put(engine.CredentialKind, "rw", map[string]any{"name": "rw", "use": "password", "secret": "geheim"})
+	w.thing("sw1", "127.0.0.1", map[string]string{"snmp": ":" + port, "snmp_set": "rw"})
+	w.thing("p5", "", map[string]string{"port": "GE5"}, engine.Link{Type: engine.MemberOf, Thing: "sw1"})
+	w.until(w.order("port-reset", map[string]any{"thing": "p5"}, false), engine.RunSucceeded)
+	if got := read(t, orders); got != "2\n1\n" {
+		t.Errorf("set to %q", got)
+	}
+	run := w.order("port-disable", map[string]any{"thing": "sw1", "port": "GE5"}, false)
+	w.until(run, engine.RunSucceeded)
+	w.must(w.say(person, run, engine.RunUndo, nil))
+	w.until(run, engine.RunUndone)
+	if got := read(t, orders); got != "2\n1\n2\n1\n" {
+		t.Errorf("set to %q", got)
+	}
+}

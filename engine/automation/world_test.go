@@ -193,13 +193,16 @@ func (w *world) put(kindName, id string, data any) record.Key {
 }
 
 // thing enters a confirmed thing of the ledger.
-func (w *world) thing(id, address string, labels map[string]string) {
+func (w *world) thing(id, address string, labels map[string]string, on ...engine.Link) {
 	w.Helper()
 	var list []map[string]string
 	for k, v := range labels {
 		list = append(list, map[string]string{"name": k, "value": v})
 	}
 	data := map[string]any{"name": id, "class": "host", "labels": list}
+	for _, l := range on {
+		data["on"], data["class"] = []any{map[string]any{"type": l.Type, "thing": engine.ThingKind + "/" + l.Thing}}, engine.ClassPort
+	}
 	if address != "" {
 		data["address"] = address
 	}

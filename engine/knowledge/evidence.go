@@ -45,7 +45,7 @@ func (b *Base) look(topo *engine.Topology, given []engine.Symptom) *scene {
 	s := &scene{base: b, topo: topo, given: given, no: map[string]int{}, at: map[place]int{}, walks: map[walk][]reached{}}
 	by := map[int][]int{}
 	for i := range given {
-		t := s.thing(given[i].Thing)
+		t := s.thing(whose(topo, &given[i]))
 		s.looked[t] = true
 		by[t] = append(by[t], i)
 	}
@@ -62,6 +62,26 @@ func (b *Base) look(topo *engine.Topology, given []engine.Symptom) *scene {
 		}
 	}
 	return s
+}
+
+// whose is the thing that a symptom is of: a device tells of its ports under its
+// own name, and where the ledger has the port as a thing, it is the port's. Such
+// a port is a member of the device and bears the name of the interface, or has it
+// as its label port.
+func whose(topo *engine.Topology, y *engine.Symptom) string {
+	name := y.Labels["interface"]
+	if name == "" {
+		return y.Thing
+	}
+	for _, l := range topo.Children(y.Thing) {
+		if l.Type != engine.MemberOf {
+			continue
+		}
+		if p, ok := topo.Thing(l.Thing); ok && p.Class == engine.ClassPort && (p.Labels["port"] == name || p.Name == name) {
+			return l.Thing
+		}
+	}
+	return y.Thing
 }
 
 // thing gives the number of a thing, known to the topology or not.

@@ -44,6 +44,33 @@ func TestSignsThatAreSeen(t *testing.T) {
 	}
 }
 
+// What a switch tells of a port is the port's where the ledger has it, and the
+// remedy is done to the port.
+func TestAPortOfASwitchIsTheOneOfTheLedger(t *testing.T) {
+	b := base(t)
+	member := []engine.Link{{Type: engine.MemberOf, Thing: "sw"}}
+	topo := engine.NewTopology([]engine.Thing{
+		{ID: "sw", Class: engine.ClassSwitch, State: engine.Confirmed},
+		{ID: "p5", Name: "sw port 5", Class: engine.ClassPort, State: engine.Confirmed, Labels: map[string]string{"port": "GE5"}, On: member},
+		{ID: "p6", Name: "GE6", Class: engine.ClassPort, State: engine.Confirmed, On: member},
+		{ID: "h", Class: engine.ClassHost, State: engine.Confirmed, On: []engine.Link{{Type: engine.ConnectedTo, Thing: "p5"}}},
+	})
+	given := told(t, "sw/ increase(interface_flaps_total[15m]){interface=GE5}=9", "sw/ interface_up{interface=GE6}=0", "sw/ interface_enabled{interface=GE6}=1", "sw/ interface_up{interface=GE7}=0", "sw/ interface_enabled{interface=GE7}=1")
+	got := map[string]bool{}
+	for _, s := range b.Seen(topo, given) {
+		got[s.Thing+" "+s.Sign] = true
+	}
+	for _, want := range []string{"p5 port-flaps", "p6 port-down", "sw port-down"} {
+		if !got[want] {
+			t.Errorf("%s is not seen: %v", want, got)
+		}
+	}
+	v := b.Infer(topo, append(given[:1:1], told(t, "h/ probe_icmp_loss_ratio=0.3")...))
+	if len(v.Hypotheses) == 0 || v.Hypotheses[0].Thing != "p5" {
+		t.Errorf("%s", v.Say.EN)
+	}
+}
+
 var ranged = regexp.MustCompile(`^([a-z_]+)\(([a-zA-Z_:][a-zA-Z0-9_:]*)\[([0-9]+)([smhd])\]`)
 
 // written are samples from which PromQL reads a symptom's value.
