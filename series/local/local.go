@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"math"
 	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,8 +33,12 @@ import (
 // Options bound the store. The zero value of each field takes the default that
 // stands beside it.
 type Options struct {
-	// Retention is how long samples are kept. Default 30 days.
+	// Retention is how long samples are kept as they came. Default 30 days.
 	Retention time.Duration
+	// Steps are how what is older is kept, finest first. A sample is thinned once
+	// none that is older can come any more (Late); Retention is best some days longer
+	// than that. Default DefaultSteps; empty and not nil: what is older is gone.
+	Steps []Step
 	// MaxBytes is how much disk they may take; the oldest go first. Default 4 GiB.
 	MaxBytes int64
 	// MaxSeries bounds the series being written to. Each costs about 4 kB of
@@ -62,6 +67,9 @@ func (o Options) withDefaults() Options {
 	o.MaxQueries = or(o.MaxQueries, 4)
 	o.MaxSamples = or(o.MaxSamples, 5_000_000)
 	o.Timeout = or(o.Timeout, 30*time.Second)
+	if o.Steps == nil {
+		o.Steps = DefaultSteps
+	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -117,6 +125,11 @@ type Store struct {
 	slots  chan struct{} // one for each query that may run
 	live   *headCount
 
+	steps    []*step    // finest first
+	thinning sync.Mutex // held by Thin
+	stop     context.CancelFunc
+	stopped  sync.WaitGroup
+
 	samples atomic.Int64
 	mu      sync.Mutex
 	dropped map[string]int64
@@ -155,15 +168,27 @@ func Open(dir string, o Options) (*Store, error) {
 	// What was there at the last stop is taken as it is; the bound holds for what
 	// comes from now on.
 	live.limit = o.MaxSeries
-	return &Store{
+	s := &Store{
 		opts: o, db: db, live: live, dropped: map[string]int64{},
 		slots: make(chan struct{}, o.MaxQueries),
 		engine: promql.NewEngine(promql.EngineOpts{
-			Logger: o.Log, MaxSamples: o.MaxSamples, Timeout: o.Timeout, LookbackDelta: 5 * time.Minute,
+			Logger: o.Log, MaxSamples: o.MaxSamples, Timeout: o.Timeout, LookbackDelta: lookback,
 			NoStepSubqueryIntervalFn: func(int64) int64 { return time.Minute.Milliseconds() },
 			EnableAtModifier:         true, EnableNegativeOffset: true,
 		}),
-	}, nil
+	}
+	for _, step := range o.Steps {
+		st, err := openStep(filepath.Join(dir, "step-"+step.Every.String()), step, o.Log)
+		if err != nil {
+			_ = s.Close()
+			return nil, errs.E(errs.Unavailable, "open series", dir, "打不开时序数据中的汇总部分；请检查磁盘。", "The thinned part of the series cannot be opened; check the disk.").Because(err)
+		}
+		s.steps = append(s.steps, st)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	s.stop = stop
+	s.stopped.Go(func() { s.thinByItself(ctx) })
+	return s, nil
 }
 
 // Append implements series.Store. A sample equal to one that is there is not
@@ -248,8 +273,16 @@ func (s *Store) Stats() series.Stats {
 	if s.closed.Load() {
 		return out
 	}
-	if ms, err := s.db.StartTime(); err == nil && ms != math.MaxInt64 {
-		out.Oldest = time.UnixMilli(ms).UTC()
+	oldest, err := s.db.StartTime()
+	if err != nil {
+		oldest = math.MaxInt64
+	}
+	for _, st := range s.steps {
+		first, _ := st.extent()
+		oldest = min(oldest, first)
+	}
+	if oldest != math.MaxInt64 {
+		out.Oldest = time.UnixMilli(oldest).UTC()
 	}
 	return out
 }
@@ -259,7 +292,15 @@ func (s *Store) Close() error {
 	if s.closed.Swap(true) {
 		return nil
 	}
-	return errs.Wrap("close series", s.db.Dir(), errors.Join(s.db.Close(), s.engine.Close()))
+	if s.stop != nil {
+		s.stop()
+	}
+	s.stopped.Wait()
+	all := []error{s.db.Close(), s.engine.Close()}
+	for _, st := range s.steps {
+		all = append(all, st.close())
+	}
+	return errs.Wrap("close series", s.db.Dir(), errors.Join(all...))
 }
 
 var errTooManySeries = errors.New("too many series")

@@ -28,9 +28,7 @@ const maxAnnotations = 10
 // Unavailable where it took too long (context.DeadlineExceeded in its chain),
 // was interrupted (context.Canceled) or the store is closed.
 func (s *Store) Query(ctx context.Context, expr string, at time.Time) (series.Result, error) {
-	return s.run(ctx, expr, func(ctx context.Context, db storage.Queryable) (promql.Query, error) {
-		return s.engine.NewInstantQuery(ctx, db, nil, expr, at)
-	})
+	return s.run(ctx, expr, at, at, 0)
 }
 
 // QueryRange implements series.Store; errors as for Query, and Invalid where
@@ -39,18 +37,26 @@ func (s *Store) QueryRange(ctx context.Context, expr string, from, to time.Time,
 	if step < time.Millisecond || to.Before(from) {
 		return series.Result{}, errs.E(errs.Invalid, "query series", expr, "时间范围须从早到晚，步长至少 1 毫秒。", "A range goes from earlier to later and its step is at least 1 ms.")
 	}
-	return s.run(ctx, expr, func(ctx context.Context, db storage.Queryable) (promql.Query, error) {
-		return s.engine.NewRangeQuery(ctx, db, nil, expr, from, to, step)
-	})
+	return s.run(ctx, expr, from, to, step)
 }
 
-func (s *Store) run(ctx context.Context, expr string, start func(context.Context, storage.Queryable) (promql.Query, error)) (series.Result, error) {
+// run answers at an instant where step is 0.
+func (s *Store) run(ctx context.Context, expr string, from, to time.Time, step time.Duration) (series.Result, error) {
 	const op = "query series"
 	if err := s.enter(ctx, op); err != nil {
 		return series.Result{}, err
 	}
 	defer s.leave()
-	q, err := start(ctx, s.db)
+	p, err := s.planned(expr, from, to, step)
+	if err != nil {
+		return series.Result{}, unparsed(op, expr, err)
+	}
+	var q promql.Query
+	if step == 0 {
+		q, err = s.engine.NewInstantQuery(ctx, p.from, p.opts, p.expr, to)
+	} else {
+		q, err = s.engine.NewRangeQuery(ctx, p.from, p.opts, p.expr, from, to, step)
+	}
 	if err != nil {
 		return series.Result{}, unparsed(op, expr, err)
 	}
@@ -64,7 +70,7 @@ func (s *Store) run(ctx context.Context, expr string, start func(context.Context
 		return series.Result{}, errs.Wrap(op, expr, err)
 	}
 	warnings, infos := res.Warnings.AsStrings(expr, maxAnnotations, maxAnnotations)
-	out.Warnings = append(warnings, infos...)
+	out.Warnings = append(append(p.notes, warnings...), infos...)
 	return out, nil
 }
 
@@ -217,7 +223,7 @@ func (s *Store) look(ctx context.Context, op string, match []string, from, to ti
 	defer s.leave()
 	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 	defer cancel()
-	q, err := s.db.Querier(millis(from), millis(to))
+	q, err := (&covered{s, s.covering(0)}).Querier(millis(from), millis(to))
 	if err != nil {
 		return errs.Wrap(op, "", err)
 	}
