@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -153,8 +154,16 @@ func (a *App) openLibrary(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := l.PutModes(a.mind.base()); err != nil {
-		return errors.Join(err, l.Close())
+	// Indexing the modes takes a second of a processor: once a version.
+	b, mark := a.mind.base(), filepath.Join(a.folder, "library.version")
+	if had, err := os.ReadFile(mark); err != nil || string(had) != b.Version() {
+		err := l.PutModes(b)
+		if err == nil {
+			err = os.WriteFile(mark, []byte(b.Version()), 0o600)
+		}
+		if err != nil {
+			return errors.Join(err, l.Close())
+		}
 	}
 	if err := each(ctx, a.kernel, a.system, search.Query{Kind: engine.DocumentKind}, func(r record.Record) error { return shelve(l, r) }); err != nil {
 		return errors.Join(err, l.Close())
