@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"zhiwei/engine"
@@ -59,7 +60,13 @@ type pending struct {
 
 // chunk puts numbers together with what is said of them.
 func chunk(tokens []token) []piece {
-	c := chunker{tokens: tokens}
+	c := chunker{}
+	for i, t := range tokens { // what was read into the time of day behind it
+		if !(t.is(forenoon) || t.is(afternoon)) || i+1 == len(tokens) || tokens[i+1].form != clockTime {
+			c.tokens = append(c.tokens, t)
+		}
+	}
+	tokens = c.tokens
 	for c.i = 0; c.i < len(tokens); {
 		c.step()
 	}
@@ -148,8 +155,12 @@ func (c *chunker) step() {
 	case t.is(above), t.is(below):
 		c.waits = pending{set: true, most: t.is(below), flips: true, from: t.from}
 		c.i++
-	case t.is(forenoon), t.is(afternoon):
+	case t.is(filler) && strings.EqualFold(t.text, "in") && c.peek(1).form == number && c.peek(1).amount.dim() == seconds:
+		c.waits = pending{set: true, most: true, from: t.from}
 		c.i++
+	case t.is(filler) && strings.EqualFold(t.text, "with") && c.peek(1).form == number:
+		c.waits = pending{}
+		c.put(1, piece{what: split})
 	default:
 		c.put(1, piece{})
 	}

@@ -411,3 +411,46 @@ func TestAMissedGoalIsActedFor(t *testing.T) {
 		t.Errorf("%d runs", n)
 	}
 }
+
+// What fills up at its pace is at risk before it is full, and when is told; what
+// moves to and fro is not.
+func TestTheExpectedStateIsTold(t *testing.T) {
+	h := open(t, nil)
+	for _, id := range []string{"fills", "moves"} {
+		h.thing(engine.Thing{ID: id, Name: id, Class: engine.ClassHost})
+		labels := map[string]string{"thing": id, "mountpoint": "/data", "fstype": "xfs", "device": "sdb"}
+		h.feed("node_filesystem_size_bytes", labels, monday.Add(-7*time.Hour), monday.Add(30*time.Minute), steady(1000))
+		h.feed("node_filesystem_avail_bytes", labels, monday.Add(-7*time.Hour), monday.Add(30*time.Minute), func(at time.Time) float64 {
+			hours := at.Sub(monday).Hours()
+			if id == "moves" {
+				return 450 + 200*math.Sin(hours*2)
+			}
+			return 300 - 50*hours // 30 % now, 20 % in two hours
+		})
+	}
+	key := h.intent("space", "free space on every data disk >= 20 %", 5)
+	s := h.noted(key, func(s engine.Standing) bool { return s.State == engine.GoalAtRisk })
+	x := s.Goals[0].Expected
+	if x == nil || x.Name != "fills" || x.State != engine.GoalMissed || x.Crosses.Sub(monday.Add(2*time.Hour)).Abs() > 10*time.Minute {
+		t.Fatalf("%+v", x)
+	}
+}
+
+// An error budget that goes too fast is an alarm while most of it is left.
+func TestABudgetThatBurnsIsAtRisk(t *testing.T) {
+	h := open(t, nil)
+	h.thing(engine.Thing{ID: "lab", Name: "检验系统", Class: engine.ClassApplication})
+	labels := map[string]string{"thing": "lab", "check": "web"}
+	h.feed("probe_success", labels, monday.Add(-20*time.Hour), monday.Add(5*time.Minute), func(at time.Time) float64 {
+		if at.After(monday.Add(-10 * time.Minute)) {
+			return 0
+		}
+		return 1
+	})
+	key := h.intent("lab", "检验系统可用率 99.9%", 5)
+	s := h.noted(key, func(s engine.Standing) bool { return s.State == engine.GoalAtRisk })
+	g := s.Goals[0]
+	if g.BudgetLeft == nil || *g.BudgetLeft < 0.6 || len(g.Burns) != 3 || !g.Burns[0].Alarming || *g.Burns[0].Long < 100 || g.Burns[0].Limit != 14.4 {
+		t.Errorf("%+v", g)
+	}
+}

@@ -46,8 +46,11 @@ type Measure struct {
 	Low  []string `json:"low,omitempty"`
 	High []string `json:"high,omitempty"`
 
-	words   []string // how people call it, beside the title; lower case
-	implied bool     // a number of this unit said of one of Classes means it
+	age     bool         // "once a day" bounds it
+	self    engine.Class // whose measure it is where nobody is named
+	open    bool         // said of all of self, things of any class tell it
+	words   []string     // how people call it, beside the title; lower case
+	implied bool         // a number of this unit said of one of Classes means it
 }
 
 // The matchers that choose file systems: not those that are full by nature or
@@ -78,11 +81,11 @@ var measures = []Measure{
 		// An unanswered check took for ever, however soon it failed.
 		Query: `probe_duration_seconds{$} / probe_success{$}`, Parts: []string{"check"}, Look: 2 * time.Hour, Ahead: time.Hour,
 		High:  []string{"service-restart"},
-		words: []string{"应答", "响应", "响应时间", "应答用时", "响应用时", "返回", "延迟", "时延", "答复", "answer", "answers", "answered", "respond", "responds", "response", "responses", "reply", "replies", "latency", "answer time", "reply time"},
+		words: []string{"应答", "响应", "响应时间", "应答用时", "返回", "延迟", "时延", "答复", "answer", "answers", "answered", "respond", "responds", "response", "responses", "reply", "replies", "latency", "answer time", "reply time"},
 	},
 	{
-		Code: "answer-time", Title: kind.T("事件响应时间", "answer time of incidents"), Unit: seconds, Classes: []engine.Class{engine.SubjectIncident},
-		words: []string{"应答", "响应", "处置", "处理", "接手", "响应时间", "answer", "answers", "answered", "respond", "responds", "response", "response time", "handle", "handled", "acknowledge", "acknowledged", "react to", "reacted to"},
+		Code: "answer-time", Title: kind.T("响应用时", "answer time"), Unit: seconds, Classes: []engine.Class{engine.SubjectIncident},
+		words: []string{"应答", "响应", "处置", "处理", "接手", "响应时间", "事件响应时间", "answer", "answers", "answered", "respond", "responds", "response", "response time", "handle", "handled", "acknowledge", "acknowledged", "react to", "reacted to"},
 	},
 	{
 		Code: "availability", Title: kind.T("可用性", "availability"), Unit: flag, Want: 1,
@@ -92,12 +95,12 @@ var measures = []Measure{
 	{
 		Code: "temperature", Title: kind.T("温度", "temperature"), Unit: celsius, Classes: rooms, implied: true,
 		Query: `environment_temperature_celsius{$}`, Parts: []string{"sensor"}, Look: time.Hour, Ahead: time.Hour, High: []string{"cooling-start"},
-		words: []string{"气温", "室温", "环境温度"},
+		words: []string{"气温", "环境温度", "温湿度"},
 	},
 	{
 		Code: "humidity", Title: kind.T("相对湿度", "relative humidity"), Unit: ratio, Classes: rooms, implied: true,
 		Query: `environment_humidity_ratio{$}`, Parts: []string{"sensor"}, Look: 2 * time.Hour, Ahead: time.Hour,
-		words: []string{"湿度", "humidity", "rh"},
+		words: []string{"湿度", "温湿度", "humidity", "rh"},
 	},
 	{
 		Code: "leak", Title: kind.T("漏水", "leak"), Unit: flag, Want: 0, Classes: rooms, Query: `environment_leak{$}`, Parts: []string{"sensor"}, High: []string{"call-person"},
@@ -113,12 +116,12 @@ var measures = []Measure{
 		Code: "backup-age", Title: kind.T("距上次成功备份", "backup age"), Unit: seconds,
 		Classes: []engine.Class{engine.ClassDatabase, engine.ClassBackupJob, engine.ClassApplication, engine.ClassHost, engine.ClassVM},
 		Query:   `time() - backup_last_success_timestamp_seconds{$}`, Look: 2 * time.Hour, Ahead: 24 * time.Hour, High: []string{"backup-rerun"},
-		words: []string{"备份", "备份间隔", "备份时间间隔", "上次备份", "backup", "backups", "age of the backup", "last backup", "age of the last backup"},
+		age: true, words: []string{"备份", "备份间隔", "备份时间间隔", "上次备份", "最近一次备份", "上一次备份", "最近的备份", "backup", "backups", "backed up", "back up", "age of the backup", "last backup", "age of the last backup"},
 	},
 	{
 		Code: "restore-test-age", Title: kind.T("距上次恢复验证", "restore test age"), Unit: seconds, Classes: []engine.Class{engine.ClassDatabase, engine.ClassBackupJob},
 		Query: `time() - backup_last_restore_test_timestamp_seconds{$}`, Look: 2 * time.Hour, Ahead: 24 * time.Hour, High: []string{"database-restore-verify"},
-		words: []string{"恢复验证", "恢复演练", "备份恢复验证", "restore test", "restore tests"},
+		age: true, words: []string{"恢复验证", "恢复演练", "备份恢复验证", "restore test", "restore tests"},
 	},
 	{
 		Code: "backup-duration", Title: kind.T("备份用时", "backup duration"), Unit: seconds, Classes: []engine.Class{engine.ClassDatabase, engine.ClassBackupJob, engine.ClassHost, engine.ClassVM},
@@ -128,7 +131,7 @@ var measures = []Measure{
 		Code: "free-space", Title: kind.T("剩余空间比例", "free space"), Unit: ratio, Classes: disks,
 		Query: `node_filesystem_avail_bytes{$} / node_filesystem_size_bytes{$}`, Parts: []string{"mountpoint", "device"}, Look: 6 * time.Hour, Ahead: 24 * time.Hour,
 		Low:   []string{"clear-space"},
-		words: []string{"剩余空间", "可用空间", "空闲空间", "剩余容量", "可用容量", "空闲容量", "磁盘空间余量", "free disk space", "free capacity", "space free", "space left", "available space", "remaining space", "free"},
+		words: []string{"剩余空间", "可用空间", "空闲空间", "剩余容量", "可用容量", "空闲容量", "磁盘空间余量", "留有", "留出", "剩余", "空间", "space", "free disk space", "free capacity", "space free", "space left", "available space", "remaining space", "free"},
 	},
 	{
 		Code: "free-bytes", Title: kind.T("剩余空间大小", "free bytes"), Unit: bytes, Classes: disks,
@@ -139,7 +142,7 @@ var measures = []Measure{
 		Code: "used-space", Title: kind.T("已用空间比例", "used space"), Unit: ratio, Classes: disks,
 		Query: `1 - node_filesystem_avail_bytes{$} / node_filesystem_size_bytes{$}`, Parts: []string{"mountpoint", "device"}, Look: 6 * time.Hour, Ahead: 24 * time.Hour,
 		High:  []string{"clear-space"},
-		words: []string{"空间使用率", "磁盘使用率", "已用空间", "使用率", "占用率", "disk usage", "space used", "usage", "utilisation", "utilization", "full"},
+		words: []string{"空间", "space", "空间使用率", "磁盘使用率", "已用空间", "使用率", "占用率", "disk usage", "space used", "usage", "utilisation", "utilization", "full"},
 	},
 	{
 		Code: "processor-load", Title: kind.T("处理器使用率", "processor load"), Unit: ratio, Classes: machines,
@@ -195,7 +198,7 @@ var measures = []Measure{
 	{
 		Code: "certificate-left", Title: kind.T("证书剩余有效期", "certificate validity"), Unit: seconds,
 		Query: `probe_ssl_earliest_cert_expiry{$} - time()`, Parts: []string{"check"}, Look: 2 * time.Hour, Ahead: 24 * time.Hour, Low: []string{"certificate-renew"},
-		words: []string{"证书有效期", "剩余有效期", "有效期", "到期时间", "certificate lifetime", "validity", "valid", "remaining validity", "time to expiry"},
+		self: engine.ClassCertificate, open: true, words: []string{"证书有效期", "剩余有效期", "有效期", "到期时间", "certificate lifetime", "validity", "valid", "remaining validity", "time to expiry"},
 	},
 	{
 		Code: "clock-offset", Title: kind.T("时钟偏差", "clock offset"), Unit: seconds,
@@ -208,7 +211,7 @@ var measures = []Measure{
 	{
 		Code: "battery-runtime", Title: kind.T("电池续航时间", "battery runtime"), Unit: seconds, Classes: supplies, implied: true,
 		Query: `ups_battery_runtime_seconds{$}`, Look: time.Hour, Ahead: time.Hour, Low: []string{"shed-load"},
-		words: []string{"续航", "续航时间", "后备时间", "可用时间", "供电时间", "runtime", "run time", "lasts", "battery time"},
+		words: []string{"续航", "续航时间", "能撑", "支撑", "后备时间", "可用时间", "供电时间", "runtime", "run time", "lasts", "battery time"},
 	},
 	{
 		Code: "ups-load", Title: kind.T("负载率", "load"), Unit: ratio, Classes: supplies,
@@ -231,7 +234,7 @@ var measures = []Measure{
 	{
 		Code: "definitions-age", Title: kind.T("病毒库距更新", "virus definition age"), Unit: seconds,
 		Query: `time() - antivirus_definitions_timestamp_seconds{$}`, Look: 2 * time.Hour, Ahead: 24 * time.Hour, High: []string{"antivirus-update"},
-		words: []string{"病毒库", "病毒库更新", "virus definitions", "antivirus definitions"},
+		age: true, self: engine.ClassHost, words: []string{"病毒库", "病毒库更新", "virus definitions", "antivirus definitions"},
 	},
 }
 

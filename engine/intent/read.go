@@ -111,6 +111,7 @@ type clause struct {
 	hours    *engine.Hours
 	strength string
 	denied   int
+	once     bool
 	action   bool
 	chosen   Measure
 	from, to int
@@ -187,6 +188,9 @@ func nature(f []piece) (core, modifies, acts bool) {
 		case plain:
 			if p.is(otherwise) {
 				acts = true
+			}
+			if p.is(once) {
+				core = true
 			}
 			if code, ok := p.value(measure); ok {
 				if m, _ := MeasureNamed(code); m.Unit == flag {
@@ -385,6 +389,12 @@ func (r *reader) phrase(c *clause, p piece, measured int, head *int, atClass *[]
 		c.severity, _ = p.value(severity)
 	case p.is(strength):
 		c.strength, _ = p.value(strength)
+	case p.is(once):
+		c.once = true
+	case p.is(requests):
+		r.requests(p)
+	case p.is(vague):
+		r.unclear(p.from, p.to, kind.T("“"+p.text+"”是什么时候不清楚；请写明星期和起止时间，例如“每天 22:00–6:00”。", "When “"+p.text+"” is is not clear; write the days and hours, such as “every day 22:00–6:00”."))
 	case p.is(filler), p.is(ofTime), p.is(ofCases), p.is(judged), p.is(orLess), p.is(through) && p.text != "-":
 	default:
 		r.unknown(p)
@@ -460,6 +470,16 @@ func (r *reader) choose(c *clause) bool {
 	if c.class == "" && c.severity != "" && len(c.names) == 0 {
 		c.class = engine.SubjectIncident
 	}
+	if len(c.bounds) > 1 && c.share == "" { // "300 ms, 99.99 %": the one that is no bound is the share
+		for i, b := range c.bounds {
+			other := slices.ContainsFunc(c.bounds, func(o piece) bool { return cmp.Or(o.min, o.max).dim() != ratio })
+			if b.what == bare && b.min.unit == percent && other {
+				c.share, c.bounds = b.min.number, slices.Delete(slices.Clone(c.bounds), i, i+1)
+				r.take("百分比按时间的比例理解", "the percentage is taken for a share of the time")
+				break
+			}
+		}
+	}
 	dim := dimension("")
 	for _, b := range c.bounds {
 		for _, a := range []*amount{b.min, b.max} {
@@ -482,8 +502,10 @@ func (r *reader) choose(c *clause) bool {
 	}
 	var list []Measure
 	told := c.measures
-	if len(told) == 0 && r.last != nil && r.last.chosen.Code != "" && r.last.chosen.Unit == dim {
-		told = []string{r.last.chosen.Code}
+	if l := r.last; len(told) == 0 && l != nil && l.chosen.Code != "" && l.chosen.Unit == dim {
+		told = []string{l.chosen.Code}
+	} else if len(told) == 0 && l != nil && len(l.measures) > 1 { // "温湿度": one word for both
+		told = slices.DeleteFunc(slices.Clone(l.measures), func(code string) bool { m, _ := MeasureNamed(code); return !fits(m) || m.Unit != dim })
 	}
 	for _, m := range measures {
 		if len(told) > 0 && slices.Contains(told, m.Code) && fits(m) || len(told) == 0 && m.implied && c.class != "" && len(m.Classes) > 0 && fits(m) && dim != "" && m.Unit == dim && m.of(c.class) && slices.Contains(m.Classes, engine.Class(c.class)) {
@@ -543,7 +565,15 @@ func (r *reader) subject(c *clause) bool {
 		r.unclear(c.from, c.to, kind.T("级别只用于事件；请去掉级别，或给对象的名称加上引号。", "A severity is for incidents; leave it out, or put the name of the subject in quotation marks."))
 		return false
 	}
+	if m.cases() && len(c.names) > 0 {
+		r.unclear(c.from, c.to, kind.T("事件不按名称区分；请去掉“"+c.names[0]+"”。", "Incidents are not told apart by a name; leave out “"+c.names[0]+"”."))
+		return false
+	}
 	if len(c.names) > 0 || c.class != "" {
+		return true
+	}
+	if m.self != "" {
+		c.class = string(m.self)
 		return true
 	}
 	u := r.unclear(c.from, c.to, kind.T("没有说明是谁的"+m.Title.ZH+"。", "Whose "+m.Title.EN+" is meant is not said."))
@@ -564,6 +594,9 @@ func (r *reader) goals(c *clause) {
 	g := engine.Goal{Measure: m.Code, Share: 1, Period: cmp.Or(c.period, "720h"), Hours: c.hours, Strength: cmp.Or(c.strength, engine.AsTarget)}
 	if c.share != "" {
 		g.Share = amount{c.share, percent}.value()
+	}
+	if c.once && !r.often(c, &g) {
+		return
 	}
 	for _, b := range c.bounds {
 		if !r.bind(c, &g, b) {
@@ -625,6 +658,25 @@ func (r *reader) goals(c *clause) {
 		}
 		r.out.Goals = append(r.out.Goals, g)
 	}
+}
+
+// often takes "once a day" as the bound of an age.
+func (r *reader) often(c *clause, g *engine.Goal) bool {
+	if !c.chosen.age {
+		r.unclear(c.from, c.to, kind.T("“"+c.chosen.Title.ZH+"”不按次数要求。", "“"+c.chosen.Title.EN+"” is not asked for so many times."))
+		return false
+	}
+	if len(c.bounds) == 1 && c.bounds[0].what == bare && c.bounds[0].min.dim() == seconds {
+		v := c.bounds[0].min.value()
+		g.Max, c.bounds = &v, nil
+	} else if d, err := time.ParseDuration(c.period); err == nil && len(c.bounds) == 0 {
+		v := d.Seconds()
+		g.Max, c.period, g.Period = &v, "", "720h"
+	} else {
+		r.unclear(c.from, c.to, kind.T("多久一次没有写清。", "How often is not clear."))
+		return false
+	}
+	return true
 }
 
 // bind takes one bound into a goal.
@@ -861,6 +913,25 @@ func (r *reader) unknown(p piece) {
 	r.choice(u, kind.T("去掉它", "leave it out"), p.from, p.to, kind.T("", ""))
 	if p.form == name {
 		r.choice(u, kind.T("它是名称", "it is a name"), p.from, p.to, kind.T("“"+strings.TrimSpace(p.text)+"”", "\""+strings.TrimSpace(p.text)+"\""))
+	}
+}
+
+// requests says that the share of requests is not measured, and offers what is.
+func (r *reader) requests(p piece) {
+	u := r.unclear(p.from, p.to, kind.T("请求没有逐个统计；可按时间的比例来要求。", "Requests are not counted one by one; a share of the time can be asked for."))
+	share, _ := p.value(requests)
+	if share != "" {
+		r.choice(u, kind.T(share+"% 的时间", share+" % of the time"), p.from, p.to, kind.T(" "+share+"% 的时间", share+"% of the time"))
+		return
+	}
+	before := strings.TrimRight(string(flat(r.sentence[:p.from])), " ")
+	switch {
+	case strings.HasSuffix(before, "%") && strings.HasSuffix(string(flat([]rune(p.text))), "to"):
+		r.choice(u, kind.T("的时间", "of the time"), p.from, p.to, kind.T("的时间", "of the time"))
+	case strings.HasSuffix(before, "%"):
+		r.choice(u, kind.T("的时间", "of the time"), p.from, p.to, kind.T("的时间", "of the time,"))
+	default:
+		r.choice(u, kind.T("按时间的比例", "as a share of the time"), p.from, p.to, kind.T("", ""))
 	}
 }
 

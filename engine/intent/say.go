@@ -101,7 +101,10 @@ func saySubject(s engine.Subject, english bool) string {
 		if title.EN != "" && (s.Part == "" || s.Class != string(engine.ClassVolume)) {
 			parts = append(parts, title.EN)
 		}
-		return strings.Join(append(parts, quoted), " ")
+		if quoted != "" {
+			parts = append(parts, quoted)
+		}
+		return strings.Join(parts, " ")
 	}
 	out := map[string]string{engine.EachThing: "每个", engine.OneThing: "至少一个", engine.MeanThing: "平均的"}[s.How]
 	out += map[string]string{string(engine.Critical): "严重", string(engine.Major): "主要", string(engine.Minor): "次要", string(engine.Warning): "警告"}[s.Severity]

@@ -1,6 +1,7 @@
 package intent
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -258,7 +259,7 @@ func numeric(text []rune, i int, before []token) (t token, ok bool) {
 }
 
 // percent is the unit of shares.
-var percent = &units[8]
+var percent = &units[slices.IndexFunc(units, func(u unit) bool { return u.words[0] == "%" })]
 
 // chineseNumber reads 百分之九十九点九, 三成, 二十八度, and a numeral alone where the
 // other end of a range with a unit follows.

@@ -183,6 +183,7 @@ var units = []unit{
 	{[]string{"ms", "毫秒", "msec", "millisecond", "milliseconds"}, seconds, "0.001", "毫秒", "ms"},
 	{[]string{"秒钟", "秒", "s", "sec", "second", "seconds"}, seconds, "1", "秒", "s"},
 	{[]string{"分钟", "分", "min", "mins", "minute", "minutes"}, seconds, "60", "分钟", "min"},
+	{[]string{"刻钟", "quarter of an hour", "quarters of an hour"}, seconds, "900", "", ""},
 	{[]string{"个小时", "小时", "个钟头", "钟头", "h", "hr", "hour", "hours"}, seconds, "3600", "小时", "h"},
 	{[]string{"天", "个自然日", "日", "d", "day", "days"}, seconds, "86400", "天", "d"},
 	{[]string{"个星期", "星期", "周", "week", "weeks"}, seconds, "604800", "", ""},

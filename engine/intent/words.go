@@ -38,6 +38,9 @@ const (
 	action                 // value: name of a runbook
 	and                    // between parts
 	known                  // value: a name of the ledger
+	once                   // so often in a period: "once a day"
+	requests               // of requests, which are not counted; value: the percentage of "P99"
+	vague                  // a time that only a calendar or the speaker knows
 	forenoon               // before a time of day: as it stands
 	afternoon              // before a time of day: twelve hours on
 )
@@ -94,7 +97,7 @@ func (l *lexicon) at(text []rune, i int) (phrase string, end int, ok bool) {
 // classWords are what people call the classes beside their titles.
 var classWords = map[engine.Class][]string{
 	engine.ClassApplication: {"系统", "服务", "应用", "业务", "软件", "system", "systems", "service", "services", "app", "apps", "applications"},
-	engine.ClassComponent:   {"模块", "接口", "components", "interface of"},
+	engine.ClassComponent:   {"模块", "components"},
 	engine.ClassMiddleware:  {"应用服务器", "application server", "application servers"},
 	engine.ClassDatabase:    {"db", "databases"},
 	engine.ClassBackupJob:   {"backup jobs"},
@@ -111,7 +114,7 @@ var classWords = map[engine.Class][]string{
 	engine.ClassPort:        {"网口", "接入端口", "ports"},
 	engine.ClassCable:       {"专线", "线路", "links", "line"},
 	engine.ClassRack:        {"racks", "cabinet"},
-	engine.ClassRoom:        {"数据中心机房", "数据中心", "房间", "冷库", "库房", "machine room", "machine rooms", "server room", "server rooms", "rooms", "data centre", "data center", "data centres", "data centers"},
+	engine.ClassRoom:        {"计算机房", "machine room", "machine rooms", "server room", "server rooms", "rooms"},
 	engine.ClassUPS:         {"ups", "upses", "后备电源"},
 	engine.ClassBattery:     {"电池", "电池组", "batteries"},
 	engine.ClassCooling:     {"冷却", "air conditioner", "air conditioners", "air conditioning"},
@@ -141,7 +144,7 @@ func newLexicon() *lexicon {
 	l.add(filler, "", "的", "地", "了", "在", "为", "是", "应", "应当", "应该", "需", "要", "需要", "要求", "请", "希望", "让", "使", "使得", "保持", "保持在", "控制在", "控制", "维持", "维持在", "稳定在",
 		"保证", "确保", "保障", "都", "均", "能", "能够", "可以", "得到", "做到", "达到", "其", "它的", "我们", "我院", "全院", "本院", "医院", "进行", "完成", "有", "之间", "范围", "左右内", "必须在", "必须要",
 		"a", "an", "the", "is", "are", "be", "been", "was", "being", "should", "shall", "will", "can", "may", "we", "want", "need", "needs", "please", "ensure", "make", "sure", "let", "keep", "keeps", "kept", "stay", "stays", "remain", "remains", "hold", "holds", "held", "maintain", "maintained",
-		"its", "their", "our", "to", "of", "for", "that", "has", "have", "with", "in", "at", "on", "by", "from", "as", "there", "it", "time", "times", "hospital", "hospital's", "every time", "get", "gets", "'s", "s'", "show", "shows")
+		"its", "their", "our", "to", "of", "for", "that", "has", "have", "with", "in", "at", "on", "by", "from", "as", "there", "it", "time", "times", "hospital", "hospital's", "every time", "get", "gets", "fall", "falls", "drop", "drops", "rise", "rises", "go", "goes", "old", "somebody", "有人", "有人员", "必须有", "留", "'s", "s'", "show", "shows")
 	l.add(atMost, "", "不超过", "不高于", "不大于", "不多于", "不长于", "不得超过", "不得高于", "不得大于", "不能超过", "不能高于", "不要超过", "不应超过", "不可超过", "不早于", "至多", "最多", "最高", "最大", "最长", "最迟", "上限", "上限为", "小于等于", "小于或等于", "控制在不超过", "<=", "<", "≤", "=<",
 		"within", "at most", "no more than", "not more than", "no longer than", "not longer than", "no later than", "no higher than", "no greater than", "no older than", "not older than", "up to", "max", "maximum", "a maximum of", "at the most", "does not exceed", "do not exceed", "not exceed", "must not exceed", "not exceeding", "in under", "in less than", "not above", "not over")
 	l.add(atLeast, "", "不低于", "不少于", "不小于", "不短于", "不得低于", "不得少于", "不得小于", "不能低于", "不能少于", "不要低于", "不应低于", "不可低于", "至少", "最少", "最低", "最小", "最短", "下限", "下限为", "大于等于", "大于或等于", ">=", ">", "≥", "=>",
@@ -172,7 +175,13 @@ func newLexicon() *lexicon {
 	for n, list := range hourWords {
 		l.add(days, string(rune('1'+n)), list...)
 	}
-	l.add(forenoon, "", "上午", "早上", "早晨", "凌晨", "清晨")
+	l.add(forenoon, "", "上午", "早上", "早晨", "凌晨", "清晨", "夜间", "夜里", "白天", "次日", "第二天", "翌日", "the next day", "next day")
+	l.add(vague, "", "夜间", "夜里", "白天", "节假日", "法定节假日", "节日", "高峰", "高峰期", "忙时", "闲时", "public holidays", "holidays", "peak hours", "at night", "by day", "busy hours")
+	l.add(once, "", "一次", "一回", "至少一次", "once", "at least once", "one time")
+	l.add(requests, "", "请求", "的请求", "的访问", "访问", "请求数", "requests", "of requests", "of all requests", "of the requests", "requests to", "of requests to", "calls", "of calls")
+	for _, p := range []string{"50", "90", "95", "99", "99.9"} {
+		l.add(requests, p, "p"+p, "p"+strings.ReplaceAll(p, ".", ""), "p"+p+" of the")
+	}
 	l.add(afternoon, "", "下午", "晚上", "傍晚", "晚间", "中午")
 	l.add(severity, string(engine.Critical), "严重", "严重的", "重大", "特别重大", "紧急", "危急", "critical", "severe")
 	l.add(severity, string(engine.Major), "主要", "较大", "重要", "major")

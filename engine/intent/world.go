@@ -193,6 +193,14 @@ func (w *world) groups(g engine.Goal, m Measure) []group {
 		}
 		return append(out, group{name: "localhost"})
 	}
+	if m.open && s.Name == "" && s.Class == string(m.self) { // whoever tells it has it
+		for _, id := range w.things.IDs() {
+			t, _ := w.things.Thing(id)
+			add(t)
+			out[len(out)-1].expected = false
+		}
+		return out
+	}
 	things, services := w.subjects(s)
 	for _, t := range things {
 		if t.Class == engine.ClassRoom { // its sensors tell for it
