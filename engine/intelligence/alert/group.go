@@ -266,6 +266,7 @@ func (g *Grouper) assign(now time.Time, sets [][]*item) {
 		if len(g.opened) > stormy && g.storm == "" {
 			s := &group{ID: digest("storm", set[0].ID), Opened: set[0].Rose, Begun: now, Storm: true}
 			g.groups[s.ID], g.storm = s, s.ID
+			g.fold(s)
 		}
 		if into == nil && !critical && g.storm != "" {
 			into = g.groups[g.storm]
@@ -293,6 +294,22 @@ func (g *Grouper) assign(now time.Time, sets [][]*item) {
 			a.Group = into.ID
 		}
 		into.Common = into.Common || slices.ContainsFunc(set, func(a *item) bool { return a.crowd })
+	}
+}
+
+// fold takes into a storm that begins the groups that nobody was told of yet, but
+// those with a critical alert.
+func (g *Grouper) fold(storm *group) {
+	critical := map[string]bool{}
+	for _, a := range g.alerts {
+		if a.Severity == engine.Critical {
+			critical[a.Group] = true
+		}
+	}
+	for _, a := range g.alerts {
+		if gr := g.groups[a.Group]; gr != nil && gr != storm && !gr.Shown && !gr.Storm && !critical[gr.ID] {
+			a.Group, gr.Into = storm.ID, storm.ID
+		}
 	}
 }
 
