@@ -18,6 +18,7 @@ import (
 	"zhiwei/kernel/errs"
 	"zhiwei/kernel/loop"
 	"zhiwei/kernel/record"
+	"zhiwei/kernel/search"
 )
 
 // set is what a model needs of a data-set record.
@@ -101,6 +102,67 @@ func (e *Engine) frames(ctx context.Context, h *loop.Handle, s set) ([]learn.Fra
 		frames[i].Step = s.step()
 	}
 	return labelled(frames, s.data.Labels), nil
+}
+
+// around adds to the frames of a graph model what the things stand on, by the
+// ledger as it is now.
+func around(ctx context.Context, h *loop.Handle, algorithm string, frames []learn.Frame) ([]learn.Frame, error) {
+	if algorithm != engine.ByGraph || len(frames) == 0 {
+		return frames, nil
+	}
+	on := map[string][]string{}
+	if h.Kernel().Registry().Find(engine.ThingKind) != nil {
+		q := search.Query{Kind: engine.ThingKind, Limit: 1000}
+		for {
+			page, err := h.Kernel().Search(ctx, h.Principal(), q)
+			if err != nil {
+				return nil, err
+			}
+			for _, r := range page.Records {
+				thing, err := engine.ThingOf(r)
+				if err != nil {
+					return nil, err
+				}
+				for _, link := range thing.On {
+					on[thing.ID] = append(on[thing.ID], link.Thing)
+				}
+			}
+			if q.After = page.Next; q.After == "" {
+				break
+			}
+		}
+	}
+	return learn.Around(frames, func(thing string) []string { return on[thing] }), nil
+}
+
+// known marks the live rows of a model of faults by what was labelled since: the
+// labels of every frozen version of its data set.
+func known(ctx context.Context, h *loop.Handle, m entry, frames []learn.Frame) ([]learn.Frame, error) {
+	if m.data.Purpose != engine.ForFailure {
+		return frames, nil
+	}
+	own, there, err := dataset(ctx, h, m.data.Data)
+	if err != nil || !there {
+		return frames, err
+	}
+	page, err := h.Kernel().Search(ctx, h.Principal(), search.Query{
+		Kind: engine.DatasetKind, Limit: 100, Sort: []search.Sort{{Param: search.ParamUpdated, Desc: true}},
+		Where: []search.Clause{{Param: search.ParamState, Any: []search.Value{{AnySystem: true, Code: engine.Frozen}, {AnySystem: true, Code: engine.Outdated}}}},
+	})
+	if err != nil {
+		return nil, err
+	}
+	var labels []engine.DatasetLabel
+	for _, r := range page.Records {
+		var s set
+		if err := json.Unmarshal(r.Data, &s.data); err != nil {
+			return nil, errs.Wrap("data set", r.Key.String(), err)
+		}
+		if s.data.Name == own.data.Name {
+			labels = append(labels, s.data.Labels...)
+		}
+	}
+	return labelled(frames, labels), nil
 }
 
 // normal is the label of a stretch that was looked at and found good.

@@ -85,7 +85,7 @@ func (e *Engine) watch(ctx context.Context, h *loop.Handle, m entry) (time.Durat
 	}
 	a.state, a.task, a.percent = m.State, m.data.Task, m.data.Percent
 	e.mu.Unlock()
-	if err := e.score(ctx, m, a, now); err != nil {
+	if err := e.score(ctx, h, m, a, now); err != nil {
 		return 0, err
 	}
 	again := min(max(got.Step, soon), 10*time.Minute)
@@ -105,7 +105,7 @@ func (e *Engine) watch(ctx context.Context, h *loop.Handle, m entry) (time.Durat
 }
 
 // score judges the rows since the last time and writes the scores to the series.
-func (e *Engine) score(ctx context.Context, m entry, a *alive, now time.Time) error {
+func (e *Engine) score(ctx context.Context, h *loop.Handle, m entry, a *alive, now time.Time) error {
 	step := a.model.Step
 	last := now.Truncate(step)
 	from := a.scored.Truncate(step).Add(step)
@@ -116,6 +116,9 @@ func (e *Engine) score(ctx context.Context, m entry, a *alive, now time.Time) er
 		return nil
 	}
 	frames, err := e.recent(ctx, a.model, m.data.Inputs, from.Add(-time.Duration(a.model.Window-1)*step), last, 0)
+	if err == nil {
+		frames, err = around(ctx, h, m.data.Algorithm, frames)
+	}
 	if err != nil {
 		return err
 	}
@@ -176,6 +179,16 @@ func (e *Engine) judge(ctx context.Context, h *loop.Handle, m entry, a *alive, r
 		}
 	}
 	frames, err := e.recent(ctx, a.model, inputs, from.Add(-time.Duration(a.model.Window-1)*a.model.Step), now, judgeThing)
+	if err == nil {
+		frames, err = known(ctx, h, m, frames)
+	}
+	if err == nil {
+		algorithm := m.data.Algorithm
+		if rival != nil && rival.data.Algorithm == engine.ByGraph {
+			algorithm = engine.ByGraph
+		}
+		frames, err = around(ctx, h, algorithm, frames)
+	}
 	if err != nil {
 		return engine.ModelMetrics{}, nil, err
 	}
@@ -190,7 +203,8 @@ func (e *Engine) judge(ctx context.Context, h *loop.Handle, m entry, a *alive, r
 	return got, frames, err
 }
 
-// enough tells whether metrics say anything.
+// enough tells whether metrics say anything. A model of faults waits for faults
+// that were labelled since.
 func enough(m engine.ModelMetrics, purpose string) bool {
 	return m.Rows >= leastRows && (purpose == engine.ForForecast || m.Faults > 0)
 }

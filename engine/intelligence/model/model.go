@@ -31,16 +31,12 @@ const LoopName = "models"
 // Options say what models live on.
 type Options struct {
 	Series series.Store // where live data is read and scores are written
-	// Freeze freezes a data set that a retraining has ordered, whose time is over;
-	// nil: retraining waits until somebody else does it.
-	Freeze func(ctx context.Context, h *loop.Handle, set record.Record) error
 	Log    *slog.Logger // nil: discards
 }
 
 // Engine keeps models alive. It is safe for concurrent use.
 type Engine struct {
 	series   series.Store
-	freeze   func(ctx context.Context, h *loop.Handle, set record.Record) error
 	log      *slog.Logger
 	training chan struct{} // one at a time: training may take a whole processor
 
@@ -48,12 +44,13 @@ type Engine struct {
 	live map[string]*alive // by record id: those that score
 }
 
-// New makes an engine.
+// New makes an engine. Data sets that a retraining orders are frozen by the loop of
+// the data engine.
 func New(o Options) *Engine {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Engine{series: o.Series, freeze: o.Freeze, log: o.Log, training: make(chan struct{}, 1), live: map[string]*alive{}}
+	return &Engine{series: o.Series, log: o.Log, training: make(chan struct{}, 1), live: map[string]*alive{}}
 }
 
 // Loop is the loop that leads models through their life. The kinds of

@@ -26,13 +26,7 @@ func (e *Engine) plan(ctx context.Context, h *loop.Handle, m entry) (time.Durati
 	if !there {
 		return 0, e.fail(ctx, h, m, errs.E(errs.NotFound, "train", m.data.Data, "数据集不存在。", "There is no such data set."))
 	}
-	if s.State == engine.Draft {
-		if e.freeze != nil && !h.Clock().Now().Before(s.data.Until) {
-			if err := e.freeze(ctx, h, s.Record); err != nil {
-				return 0, err
-			}
-			return time.Second, nil
-		}
+	if s.State == engine.Draft || s.State == engine.Freezing {
 		return time.Minute, nil
 	}
 	inputs, err := s.inputs(m.data.Inputs)
@@ -97,6 +91,9 @@ func (e *Engine) train(ctx context.Context, h *loop.Handle, m entry) (time.Durat
 	var frames []learn.Frame
 	if err == nil {
 		frames, err = e.frames(ctx, h, s)
+	}
+	if err == nil {
+		frames, err = around(ctx, h, m.data.Algorithm, frames)
 	}
 	if err != nil {
 		return 0, e.settled(ctx, h, m, err)
@@ -175,6 +172,9 @@ func (e *Engine) evaluate(ctx context.Context, h *loop.Handle, m entry) (time.Du
 	if err == nil {
 		frames, err = e.frames(ctx, h, s)
 	}
+	if err == nil {
+		frames, err = around(ctx, h, m.data.Algorithm, frames)
+	}
 	if err != nil {
 		return 0, e.settled(ctx, h, m, err)
 	}
@@ -203,6 +203,12 @@ func (e *Engine) evaluate(ctx context.Context, h *loop.Handle, m entry) (time.Du
 		return 0, err
 	}
 	if champion != nil {
+		// A champion that wants to know what things stand on gets it.
+		if m.data.Algorithm != engine.ByGraph {
+			if held, err = around(ctx, h, champion.data.Algorithm, held); err != nil {
+				return 0, err
+			}
+		}
 		if err := e.against(ctx, h, &got, mine, *champion, held); err != nil {
 			return 0, err
 		}
@@ -292,6 +298,13 @@ func (e *Engine) retrain(ctx context.Context, h *loop.Handle, m entry, since tim
 		"from": from, "until": from.Add(long), "step": s.data.Step,
 		"purpose": "模型 " + m.data.Name + " 所见已变，重新训练。\n\nWhat the model " + m.data.Name + " sees has changed; it is trained again.",
 	}); err != nil {
+		return "", err
+	}
+	draft, there, err := h.Read(ctx, setKey)
+	if err == nil && there && draft.State == engine.Draft {
+		err = h.Say(ctx, draft, engine.Finish, nil)
+	}
+	if err != nil {
 		return "", err
 	}
 	order := m.data.ModelOrder
