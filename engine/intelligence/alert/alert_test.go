@@ -226,6 +226,11 @@ func TestStorm(t *testing.T) {
 	if !out.Storm || len(live) > stormy+3 || crit < 0 || live[crit].Storm || live[crit].Firing != 1 {
 		t.Fatalf("storm %v, %d groups", out.Storm, len(live))
 	}
+	for _, g := range live {
+		if g.Storm && (g.Firing < 100 || g.Suppressed != 0 || g.Severity != engine.Warning) {
+			t.Errorf("the storm calls nobody: %+v", g)
+		}
+	}
 	if c := s.compressed(); c < 0.9 {
 		t.Errorf("%d notices of %d alerts: %.3f", s.notice, s.raw, c)
 	}

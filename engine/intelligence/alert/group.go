@@ -40,9 +40,9 @@ type Group struct {
 	Alerts   []string        `json:"alerts"` // ids of alerts, in order of their rise; those that are over too
 	Things   []string        `json:"things"` // of the alerts that fire and no person keeps quiet, in order
 	Roots    []Root          `json:"roots"`  // candidates for the cause, likeliest first
-	// Firing, Hushed and Suppressed count what fires: those that call somebody,
-	// those that a person keeps quiet, those that another alert or the storm speaks
-	// for.
+	// Firing, Hushed and Suppressed count what fires: those that call somebody (of a
+	// storm, all together), those that a person keeps quiet, those that another alert
+	// speaks for.
 	Firing     int       `json:"firing"`
 	Hushed     int       `json:"hushed,omitempty"`
 	Suppressed int       `json:"suppressed,omitempty"`
@@ -365,7 +365,7 @@ func (g *Grouper) stand(now time.Time, gr *group, list []*item) Group {
 			if a.Severity.Rank() > t.Severity.Rank() {
 				t.Severity = a.Severity
 			}
-			if a.Reason == "" {
+			if a.Reason == "" || a.Reason == engine.ReasonStorm {
 				t.Firing++
 			} else {
 				t.Suppressed++
