@@ -1,6 +1,6 @@
 // The real program on a fresh data folder, and Chromium in front of it.
 import { spawn, execFileSync } from 'node:child_process'
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -45,7 +45,7 @@ function program() {
   return built
 }
 
-async function freePort() {
+export async function freePort() {
   const server = createServer()
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))
   const { port } = server.address()
@@ -66,9 +66,11 @@ export async function until(ask, what, limit = patience) {
 
 /** One house: a data folder, a served program, a browser. Close it after use. */
 export class House {
-  static async open() {
+  /** config is the text of a configuration file (YAML); without it there is none. */
+  static async open({ config } = {}) {
     const house = new House()
     house.data = mkdtempSync(join(tmpdir(), 'zhiwei-house-'))
+    house.config = config
     house.port = await freePort()
     house.base = `http://127.0.0.1:${house.port}`
     await house.serve()
@@ -78,7 +80,13 @@ export class House {
 
   async serve() {
     this.said = ''
-    this.process = spawn(program(), ['serve', '--data', this.data, '--listen', `127.0.0.1:${this.port}`], {
+    const args = ['serve', '--data', this.data, '--listen', `127.0.0.1:${this.port}`]
+    if (this.config) {
+      const file = join(this.data, 'zhiwei.yaml')
+      writeFileSync(file, this.config)
+      args.push('--config', file)
+    }
+    this.process = spawn(program(), args, {
       env: { ...process.env, ZHIWEI_ADMIN_PASSWORD: founderPassword },
       stdio: ['ignore', 'pipe', 'pipe'],
     })

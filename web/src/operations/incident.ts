@@ -1,6 +1,6 @@
 import type { Step } from '../api/types'
 import { kindNamed } from '../model/catalogue'
-import { say } from '../words'
+import { lang, say } from '../words'
 import { o } from '../words/operations'
 import type { Drawing } from '../parts/Icon.vue'
 import type { ChainStep, Moment, Occurrence, Trouble, TryState } from './types'
@@ -84,10 +84,25 @@ function ofOccurrence(x: Occurrence): Entry[] {
     if (at) list.push({ at, what, say: text, detail })
   }
   add(x.detectedAt, 'detected', o('moment.detected'))
-  add(x.diagnosedAt, 'thought', o('moment.thought'), x.diagnosis)
+  add(x.diagnosedAt, 'thought', o('moment.thought'), x.diagnosis && inLanguage(x.diagnosis))
   add(x.actedAt, 'ordered', x.attempts && x.attempts > 1 ? o('moment.actedTimes', { n: x.attempts }) : o('moment.acted'))
   add(x.verifiedAt, 'proven', o('moment.proven'))
   return list
+}
+
+/**
+ * The part of a text in the language of the page. Fields of one language only are
+ * written as a Chinese and an English paragraph; any other text stays as it is.
+ */
+export function inLanguage(text: string): string {
+  const parts = text.split('\n\n')
+  const half = parts.length / 2
+  if (parts.length % 2 !== 0) return text
+  const han = (list: string[]) => list.every((p) => /\p{Script=Han}/u.test(p))
+  const latin = (list: string[]) => list.every((p) => !/\p{Script=Han}/u.test(p))
+  const [first, second] = [parts.slice(0, half), parts.slice(half)]
+  if (!han(first) || !latin(second)) return text
+  return (lang.value === 'zh' ? first : second).join('\n\n')
 }
 
 export const tryTones: Record<TryState, 'info' | 'good' | 'warn' | 'bad' | 'idle'> = {

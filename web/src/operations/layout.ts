@@ -48,7 +48,7 @@ export interface Measures {
   between: number
 }
 
-export const measures: Measures = { width: 148, height: 46, beside: 14, below: 44, between: 14 }
+export const measures: Measures = { width: 160, height: 44, beside: 14, below: 34, between: 12 }
 
 /** Sweeps of the ordering; more change little. */
 const sweeps = 6

@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest'
-import { differing, matchers, reading, stepOf } from './metric'
+import { differing, matchers, reading, stepOf, suited } from './metric'
 
 describe('reading', () => {
   it.each([
-    ['node_memory_MemAvailable_bytes', 'node_memory_MemAvailable_bytes{thing="h1"}', 'MiB'],
-    ['interface_receive_bytes_total', 'rate(interface_receive_bytes_total{thing="h1"}[5m])', 'MiB/s'],
+    ['node_memory_MemAvailable_bytes', 'node_memory_MemAvailable_bytes{thing="h1"}', 'B'],
+    ['interface_receive_bytes_total', 'rate(interface_receive_bytes_total{thing="h1"}[5m])', 'B/s'],
     ['node_cpu_seconds_total', 'rate(node_cpu_seconds_total{thing="h1"}[5m])', 's/s'],
     ['ups_battery_charge_ratio', 'ups_battery_charge_ratio{thing="h1"}', '%'],
     ['interface_flaps_total', 'rate(interface_flaps_total{thing="h1"}[5m])', '/s'],
@@ -23,6 +23,13 @@ it('tells series apart by what differs', () => {
   const series = (labels: Record<string, string>) => ({ labels, points: [] })
   expect(differing([series({ thing: 'a', mode: 'idle' }), series({ thing: 'a', mode: 'user' })])).toEqual(['idle', 'user'])
   expect(differing([series({ thing: 'a' })])).toEqual([''])
+})
+
+it('shows bytes in the prefix that suits the largest', () => {
+  const series = [{ labels: {}, points: [[0, 3 * 2 ** 30], [1, 2 ** 20]] as [number, number][] }]
+  expect(suited(series, 'B/s')).toEqual({ unit: 'GiB/s', series: [{ labels: {}, points: [[0, 3], [1, 2 ** -10]] }] })
+  expect(suited(series, '°C').unit).toBe('°C')
+  expect(suited([], 'B').unit).toBe('B')
 })
 
 it('asks for a few hundred points, however long the range', () => {

@@ -11,7 +11,7 @@ export interface Reading {
 /** The units of names as Prometheus writes them, the longest ending first. */
 const units: [ending: string, unit: string, scale: number][] = [
   ['_bits_per_second', 'Mbit/s', 1e-6],
-  ['_bytes', 'MiB', 2 ** -20],
+  ['_bytes', 'B', 1],
   ['_celsius', '°C', 1],
   ['_seconds', 's', 1],
   ['_ratio', '%', 100],
@@ -47,6 +47,18 @@ export function matchers(labels: Record<string, string>): string {
 export function scaled(series: Series[], scale: number): Series[] {
   if (scale === 1) return series
   return series.map((s) => ({ ...s, points: s.points.map(([at, v]): [number, number] => [at, v * scale]) }))
+}
+
+const binary = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB']
+
+/** Bytes in the prefix that suits the largest of them; everything else as it is. */
+export function suited(series: Series[], unit: string): { series: Series[]; unit: string } {
+  const [what, per] = unit.split('/')
+  if (what !== 'B') return { series, unit }
+  let most = 0
+  for (const s of series) for (const [, v] of s.points) most = Math.max(most, Math.abs(v))
+  const power = most > 0 ? Math.min(binary.length - 1, Math.max(0, Math.floor(Math.log2(most) / 10))) : 0
+  return { series: scaled(series, 2 ** (-10 * power)), unit: binary[power]! + (per ? '/' + per : '') }
 }
 
 /** What tells the series of one metric apart: the values of the labels in which they differ. */

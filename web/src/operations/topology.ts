@@ -1,7 +1,7 @@
 import { ask, query, Refusal } from '../api/client'
 import type { Page } from '../api/types'
 import { initials } from '../model/initials'
-import { bareID, drawnOf } from './ledger'
+import { bareID, classTitle, drawnOf } from './ledger'
 import type { Drawn, Health } from './types'
 
 interface Told {
@@ -56,4 +56,34 @@ export function matching(things: Drawn[], wish: { text: string; classes: Set<str
       (wish.classes.size === 0 || wish.classes.has(t.class)) &&
       (!wish.health || t.health === wish.health),
   )
+}
+
+/** A box of the drawing: one thing, or several alike that are folded into one. */
+export type Boxed = Drawn & { folded?: number }
+
+/** So many alike are folded. */
+const alike = 4
+
+/**
+ * Folds things of one class that stand on the same and carry nothing, as the
+ * ports of a switch do, into one box, where nothing is wrong with them. Marked
+ * ones and those of boxes that were opened stay as they are.
+ */
+export function fold(things: Drawn[], marked: Set<string>, unfolded: Set<string>): Boxed[] {
+  const carries = new Set(things.flatMap((t) => t.on.map((l) => l.thing)))
+  const groups = new Map<string, Drawn[]>()
+  for (const t of things) {
+    if (carries.has(t.id) || marked.has(t.id) || t.on.length === 0 || (t.health !== 'well' && t.health !== 'unknown') || t.class === 'application') continue
+    const key = [t.class, t.health, ...t.on.map((l) => l.thing).sort()].join('+')
+    groups.set(key, [...(groups.get(key) ?? []), t])
+  }
+  const gone = new Set<string>()
+  const boxes: Boxed[] = []
+  for (const [key, group] of groups) {
+    if (group.length < alike || unfolded.has(key)) continue
+    for (const t of group) gone.add(t.id)
+    const first = group[0]!
+    boxes.push({ id: key, name: `${classTitle(first.class)} × ${group.length}`, class: first.class, health: first.health, on: first.on, folded: group.length })
+  }
+  return [...things.filter((t) => !gone.has(t.id)), ...boxes]
 }

@@ -161,7 +161,7 @@ export interface Trouble {
   evidence?: Evidence[]
 }
 
-/** A fault that is foreseen of one thing; horizon in nanoseconds. */
+/** A fault that is foreseen of one thing; a probability in a record is a decimal. */
 export interface Prediction {
   thing: string
   kind: string
@@ -170,7 +170,7 @@ export interface Prediction {
   when?: string
   earliest?: string
   latest?: string
-  probability: number
+  probability: number | string
   severity?: Severity
   advice?: Text
 }
@@ -180,20 +180,21 @@ export interface Overview {
   at: string
   autopilot?: { state: string; level: string; breakerUntil?: string; breakerWhy?: string; stoppedBy?: string }
   incidents: { open: number; waiting: number; escalated: number; today: number; healedToday: number }
-  actionsToday?: { at: string; incident?: string; thing?: string; title: Text; state: string; run?: string }[] | null
-  intents?: { id: string; text: string; state: string; met: boolean | null; attainment?: number; budgetLeft?: number }[] | null
+  actionsToday?: { at: string; incident?: string; thing?: string; name?: string; title: Text; state: string; run?: string }[] | null
   predictions?: Prediction[] | null
-  things?: { total: number; measured: number; unwell: number }
-  collector?: { targets: number; pending: number; skipped: number; dropped: number }
-  loops?: LoopStatus[] | null
-  knowledge?: { version: string; modes: number }
-  runbooks?: number
+  /** problems tells, by the id of a thing, why its labels cannot be used. */
+  things: { total: number; measured: number; unwell: number; proposed: number; problems?: Record<string, string> | null }
+  collector: { targets: number; pending: number; skipped: number; dropped: number; lines: number }
+  knowledge: { version: string; modes: number }
+  /** So much comes at once that alerts are condensed. */
+  storm?: boolean
 }
 
+/** A loop of this process, as /api/loops tells it. */
 export interface LoopStatus {
   name: string
   title?: Text
-  owned?: boolean
-  waiting?: number
-  failing?: number
+  owned: boolean
+  waiting: number
+  failing: number
 }
