@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -26,11 +27,12 @@ import (
 
 // Check is what is asked. Exactly one of HTTP, TCP, Process and Command is set.
 type Check struct {
-	HTTP    string   // address; works where the answer's status is below 400
-	Expect  string   // with HTTP: text the answer must hold within its first 64 kB
-	TCP     string   // host:port; works where a connection is accepted
-	Process string   // a number: that process; with a space or slash: part of the command line; else the name
-	Command []string // program and arguments; works where it exits with 0
+	HTTP    string         // address; works where the answer's status is below 400
+	Expect  string         // with HTTP: text the answer must hold within its first 64 kB
+	Roots   *x509.CertPool // with HTTP over TLS: the issuers that are trusted; nil: those of the system
+	TCP     string         // host:port; works where a connection is accepted
+	Process string         // a number: that process; with a space or slash: part of the command line; else the name
+	Command []string       // program and arguments; works where it exits with 0
 	Timeout time.Duration
 }
 
@@ -216,7 +218,7 @@ func (c Check) http(ctx context.Context) Result {
 	req.Header.Set("User-Agent", "zhiwei-probe")
 	// A connection of its own for every check, past any proxy: what is asked is
 	// whether the service takes connections now.
-	t := &http.Transport{DisableKeepAlives: true, MaxResponseHeaderBytes: maxBody}
+	t := &http.Transport{DisableKeepAlives: true, MaxResponseHeaderBytes: maxBody, TLSClientConfig: &tls.Config{RootCAs: c.Roots, MinVersion: tls.VersionTLS12}}
 	defer t.CloseIdleConnections()
 	res, err := t.RoundTrip(req) // not Client.Do: a redirect is an answer, not a way
 	if err != nil {

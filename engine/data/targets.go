@@ -107,7 +107,7 @@ func init() { // the makers read the table again
 		{TargetLabel{"probe_http", "URL [TEXT]", "http://10.0.0.7/login 登录", "probe_*", tr("检查网页能否打开，应答里须有空格后的文字。", "Checks that a web address answers, with the text behind the blank in its answer.")}, true, (*asked).probeHTTP},
 		{TargetLabel{"probe_tcp", "HOST:PORT | :PORT", ":5432", "probe_*", tr("检查端口能否连接。", "Checks that a port takes connections.")}, true, (*asked).probeTCP},
 		{TargetLabel{"probe_tls", "HOST:PORT [NAME]", "his.example:443", "probe_ssl_*, probe_tls_*", tr("检查证书：何时到期、是否可信、是否合乎名称。", "Checks a certificate: when it expires, whether it is trusted and fits its name.")}, true, (*asked).probeTLS},
-		{TargetLabel{"tls_ca", "PATH", "/etc/ssl/hospital-ca.pem", "", tr("本机上的 PEM 文件：probe_tls 信任的签发者。", "PEM file on this machine: the issuers that probe_tls trusts.")}, false, nil},
+		{TargetLabel{"tls_ca", "PATH", "/etc/ssl/hospital-ca.pem", "", tr("本机上的 PEM 文件：probe_http 与 probe_tls 信任的签发者。", "PEM file on this machine: the issuers that probe_http and probe_tls trust.")}, false, nil},
 		{TargetLabel{"probe_dns", "NAME[=ADDRESS][@SERVER[:PORT]]", "his.example=10.0.0.7@10.0.0.53", "probe_dns_*", tr("检查域名能否解析、是否解析到应有的地址。", "Checks that a name resolves, and to the address it should.")}, true, (*asked).probeDNS},
 		{TargetLabel{"probe_icmp", "yes | HOST", "yes", "probe_icmp_*", tr("测往返时延与丢包。", "Measures round trip and loss.")}, true, (*asked).probeICMP},
 		{TargetLabel{"sql", "yes | URL", "yes", "database_*", tr("测量数据库或缓存：postgres://账号@主机:端口/库名、redis://主机:端口；yes 即标签 database 的地址。", "Measures a database or cache: postgres://account@host:port/database, redis://host:port; yes is the address in the label database.")}, false, (*asked).sql},
@@ -435,7 +435,11 @@ const checkTimeout = 5 * time.Second
 
 func (a *asked) probeHTTP() (Source, error) {
 	address, text, _ := strings.Cut(a.value, " ")
-	c := probe.Check{HTTP: address, Expect: strings.TrimSpace(text), Timeout: checkTimeout}
+	roots, err := a.roots()
+	if err != nil {
+		return nil, err
+	}
+	c := probe.Check{HTTP: address, Expect: strings.TrimSpace(text), Roots: roots, Timeout: checkTimeout}
 	if c.Validate() != nil {
 		return nil, a.bad("不是完整地址", "is no whole address")
 	}
@@ -456,15 +460,26 @@ func (a *asked) probeTLS() (Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	q := &probe.TLS{Address: address, Name: strings.TrimSpace(name)}
-	if file := a.thing.Labels["tls_ca"]; file != "" {
-		pem, err := os.ReadFile(file)
-		q.Roots = x509.NewCertPool()
-		if err != nil || !q.Roots.AppendCertsFromPEM(pem) {
-			return nil, bad(a.thing, "tls_ca", "PATH", "的文件“"+file+"”读不了或里面没有证书", "names the file “"+file+"”, which cannot be read or holds no certificate")
-		}
+	roots, err := a.roots()
+	if err != nil {
+		return nil, err
 	}
-	return a.probe(probe.Measured{TLS: q})
+	return a.probe(probe.Measured{TLS: &probe.TLS{Address: address, Name: strings.TrimSpace(name), Roots: roots}})
+}
+
+// roots are the issuers that the checks of the thing trust; nil: those of the
+// system.
+func (a *asked) roots() (*x509.CertPool, error) {
+	file := a.thing.Labels["tls_ca"]
+	if file == "" {
+		return nil, nil
+	}
+	pem, err := os.ReadFile(file)
+	roots := x509.NewCertPool()
+	if err != nil || !roots.AppendCertsFromPEM(pem) {
+		return nil, bad(a.thing, "tls_ca", "PATH", "的文件“"+file+"”读不了或里面没有证书", "names the file “"+file+"”, which cannot be read or holds no certificate")
+	}
+	return roots, nil
 }
 
 func (a *asked) probeDNS() (Source, error) {

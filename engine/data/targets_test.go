@@ -107,6 +107,7 @@ func TestWrongLabels(t *testing.T) {
 		"probe_tcp":          {"probe_tcp", "yes"},
 		"probe_tls":          {"probe_tls", "x:0"},
 		"tls_ca":             {"probe_tls", "x:443", "tls_ca", "/nowhere"},
+		"tls_ca 2":           {"probe_http", "https://x/", "tls_ca", "/nowhere"},
 		"probe_dns":          {"probe_dns", "a=b"},
 		"probe_icmp":         {"probe_icmp", "a b"},
 		"probe_htpp":         {"probe_htpp", "http://10.0.0.1"},
