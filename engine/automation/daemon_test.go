@@ -248,6 +248,20 @@ func TestADatabaseIsBackedUpAndProven(t *testing.T) {
 	if out := w.step(run, "restore").Output; !strings.Contains(out, "1 tables, 1234 rows") {
 		t.Errorf("%q", out)
 	}
+	restore := map[string]any{"thing": "his", "into": "his_back"}
+	run = w.order("database-restore", restore, false)
+	w.until(run, engine.RunSucceeded)
+	back := url[:strings.LastIndex(url, "/")+1] + "his_back?sslmode=disable"
+	if out, err := exec.Command("psql", "-XqAt", "-d", back, "-c", "select count(*) from visits").Output(); err != nil || strings.TrimSpace(string(out)) != "1234" {
+		t.Errorf("restored: %q, %v\n%s", out, err, w.story(run))
+	}
+	w.until(w.order("database-restore", restore, false), engine.RunFailed, engine.RunUndone) // it is there already
+	if got := psql("select count(*) from pg_database where datname = 'his_back'"); got != "1" {
+		t.Errorf("%s: a database that was there is gone", got)
+	}
+	psql("drop database his_back")
+	w.until(w.order("database-inspect", map[string]any{"thing": "his"}, false), engine.RunSucceeded)
+	w.until(w.order("database-analyse", map[string]any{"thing": "his"}, false), engine.RunSucceeded)
 	if left := psql("select count(*) from pg_database where datname like 'zhiwei_verify%'"); left != "0" {
 		t.Errorf("%s temporary databases are left", left)
 	}
