@@ -3,6 +3,7 @@ package local
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
@@ -26,17 +27,17 @@ type plan struct {
 // as they reach; a step where they are gone, or where it gives the same answer
 // for less work. On a step, functions over time ask for what it keeps: the mean
 // is the sum through the count, of whole intervals and of samples alike.
-func (s *Store) planned(expr string, from, to time.Time, step time.Duration) (plan, error) {
+func (s *Store) planned(expr string, from, to time.Time, by time.Duration) (plan, error) {
 	raw := plan{expr: expr, from: s.db}
+	if !slices.ContainsFunc(s.steps, (*step).some) {
+		return raw, nil
+	}
 	e, err := parser.ParseExpr(expr)
 	if err != nil {
 		return raw, err
 	}
-	if len(s.steps) == 0 {
-		return raw, nil
-	}
-	mint := earliest(e, from, to, step)
-	want := s.exactly(e, from, to, step)
+	mint := earliest(e, from, to, by)
+	want := s.exactly(e, from, to, by)
 	c := s.covering(want)
 	level := c.coarsest(mint)
 	if level == 0 {
@@ -126,13 +127,13 @@ func wholeIntervals(x *parser.VectorSelector, path []parser.Node, every time.Dur
 // of says what of the samples a function over time is answered from.
 var of = map[string]string{"sum_over_time": ofSum, "count_over_time": ofCount, "min_over_time": ofMin, "max_over_time": ofMax}
 
-// single functions need no more than one interval in their window; those that
-// are left as they are would change what they say with its length.
 var (
+	// needsOne are functions that need no more than one interval in their window.
 	needsOne = map[string]bool{
 		"avg_over_time": true, "min_over_time": true, "max_over_time": true, "last_over_time": true, "first_over_time": true, "quantile_over_time": true,
 		"stddev_over_time": true, "stdvar_over_time": true, "mad_over_time": true, "present_over_time": true, "absent_over_time": true,
 	}
+	// leaves are those whose answer would grow with their window: it stays.
 	leaves = map[string]bool{"sum_over_time": true, "count_over_time": true}
 )
 

@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -149,6 +148,12 @@ func (s *step) extent() (first, done int64) {
 		return math.MaxInt64, s.done
 	}
 	return s.blocks[0].MinTime(), s.done
+}
+
+// some tells whether there is anything.
+func (s *step) some() bool {
+	first, _ := s.extent()
+	return first != math.MaxInt64
 }
 
 // querier reads what ends within [mint, maxt].
@@ -346,6 +351,9 @@ func (w *writer) flush(ctx context.Context) error {
 }
 
 func (w *writer) add(ctx context.Context, ls labels.Labels, it []chunkenc.Iterator) error {
+	if err := ctx.Err(); err != nil { // a stop does not wait for the window
+		return err
+	}
 	if w.n >= atOnce {
 		if err := w.flush(ctx); err != nil {
 			return err
@@ -367,7 +375,7 @@ func (w *writer) add(ctx context.Context, ls labels.Labels, it []chunkenc.Iterat
 		}
 	}
 	var err error
-	if isCounter(strings.Clone(ls.Get(labels.MetricName))) {
+	if isCounter(ls.Get(labels.MetricName)) {
 		err = thinCounter(raws(it[0]), w.every, put(ofLast))
 	} else {
 		points := raws(it[0])
