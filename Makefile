@@ -61,7 +61,7 @@ crash: ## kill the stores 100 times under load (KILLS=), ask both 10,000 random 
 
 .PHONY: park
 park: build ## break a small hospital's IT, one fault after the other, and see it healed (SEED=, ARGS='-only NAME')
-	go run ./test/park -seed $(SEED) -program $(CURDIR)/bin/zhiwei $(ARGS)
+	go run ./test/park -seed $(SEED) -program $(CURDIR)/bin/zhiwei -table bench/PARK.md $(ARGS)
 
 .PHONY: packages
 packages: ## install the Debian packages that the tests need, or say which

@@ -62,7 +62,8 @@ func run(ctx context.Context) error {
 	seed := flag.Uint64("seed", 1, "decides the order of the faults and what people do")
 	only := flag.String("only", "", "faults to inject, separated by commas; all where empty")
 	alone := flag.Bool("world", false, "without the program under test: break and mend every fault, and see that the world notices both")
-	minutes := flag.Float64("minutes", 4, "how long the program has for each fault")
+	pace := flag.Duration("pace", 10*time.Second, "how often the program measures each thing")
+	minutes := flag.Float64("minutes", 5, "how long the program has for each fault")
 	calm := flag.Duration("calm", 45*time.Second, "time without a fault before each one, with noisy load")
 	program := flag.String("program", "bin/zhiwei", "the program under test")
 	table := flag.String("table", "", "file that the table is written to beside the standard output, as Markdown")
@@ -99,7 +100,7 @@ func run(ctx context.Context) error {
 	}
 	fmt.Printf("%d units run in %s (%.1f s)\n", len(w.Units.Names()), dir, time.Since(began).Seconds())
 	if *hold {
-		for _, e := range w.Ledger("15s") {
+		for _, e := range w.Ledger(pace.String()) {
 			fmt.Println(e.Name, e.Class, e.Address, e.Labels, e.On)
 		}
 		<-ctx.Done()
@@ -115,7 +116,7 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p, err := startProduct(ctx, w, path)
+	p, err := startProduct(ctx, w, path, *pace)
 	if err != nil {
 		return err
 	}

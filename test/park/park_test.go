@@ -174,7 +174,7 @@ func TestUnits(t *testing.T) {
 // things that are in the ledger.
 func testFaultsAreWhole(t *testing.T, w *World) {
 	ledger := map[string]bool{}
-	for _, e := range w.Ledger(pace) {
+	for _, e := range w.Ledger("10s") {
 		for _, o := range e.On {
 			if !ledger[o.Name] {
 				t.Errorf("%s stands on %s, which does not come before it", e.Name, o.Name)

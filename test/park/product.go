@@ -28,18 +28,16 @@ type Product struct {
 	ids   map[string]string
 }
 
-// pace is how often things are measured and how long the program waits, in its
-// own configuration. It is brisk, so that a park of many faults ends the same
-// day; nothing of it is fitted to a fault.
-const (
-	pace     = "3s"
-	settings = "watch:\n  services: []\noperations:\n  every: 2s\n  measure: 3s\n  settle: 4s\n  patience: 40s\n"
-)
+// settings is the configuration of the program under test: as it comes, but for
+// how often things are measured that do not say it themselves.
+func settings(pace time.Duration) string {
+	return fmt.Sprintf("watch:\n  services: []\noperations:\n  measure: %s\n", pace)
+}
 
 // startProduct starts the program and writes the ledger.
-func startProduct(ctx context.Context, w *World, program string) (*Product, error) {
+func startProduct(ctx context.Context, w *World, program string, pace time.Duration) (*Product, error) {
 	p := &Product{w: w, base: "http://" + w.net.at("zhiwei"), http: &http.Client{Timeout: 20 * time.Second}, names: map[string]string{}, ids: map[string]string{}}
-	if err := w.put(settings, "conf", "zhiwei.yaml"); err != nil {
+	if err := w.put(settings(pace), "conf", "zhiwei.yaml"); err != nil {
 		return nil, err
 	}
 	data := w.file("zhiwei")
@@ -62,7 +60,7 @@ func startProduct(ctx context.Context, w *World, program string) (*Product, erro
 		return nil, err
 	}
 	p.token = strings.TrimSpace(out)
-	if err := p.fill(ctx); err != nil {
+	if err := p.fill(ctx, pace); err != nil {
 		return nil, fmt.Errorf("filling the ledger: %w", err)
 	}
 	return p, nil
@@ -117,7 +115,7 @@ type kept struct {
 
 // fill writes the credentials, the things and how far the program may go by
 // itself: to the end.
-func (p *Product) fill(ctx context.Context) error {
+func (p *Product) fill(ctx context.Context, pace time.Duration) error {
 	key, err := os.ReadFile(p.w.file("ssh", "operator"))
 	if err != nil {
 		return err
@@ -135,7 +133,7 @@ func (p *Product) fill(ctx context.Context) error {
 			return err
 		}
 	}
-	for _, e := range p.w.Ledger(pace) {
+	for _, e := range p.w.Ledger(pace.String()) {
 		t := engine.Thing{Name: e.Name, Class: e.Class, Address: e.Address, Labels: e.Labels}
 		for _, o := range e.On {
 			id, there := p.ids[o.Name]
