@@ -454,3 +454,27 @@ func TestABudgetThatBurnsIsAtRisk(t *testing.T) {
 		t.Errorf("%+v", g)
 	}
 }
+
+// Two intents that cannot both be kept say so: what each loses, and to whom.
+func TestGoalsThatContradictAreTold(t *testing.T) {
+	h := open(t, nil)
+	h.thing(engine.Thing{ID: "east", Name: "东区机房", Class: engine.ClassRoom})
+	h.thing(engine.Thing{ID: "west", Name: "西区机房", Class: engine.ClassRoom})
+	for _, id := range []string{"east", "west"} {
+		h.feed("environment_temperature_celsius", map[string]string{"thing": id}, monday.Add(-time.Hour), monday.Add(30*time.Minute), steady(21))
+	}
+	cold := h.intent("cold", "每个机房温度 16–20 ℃，必须达到", 3)
+	warm := h.intent("warm", "东区机房温度 22–26 ℃", 8)
+	apart := h.intent("apart", "西区机房温度不超过 30 ℃", 8)
+	s := h.noted(warm, func(s engine.Standing) bool { return len(s.Pays) == 1 })
+	if p := s.Pays[0]; p.Resource != "thing/east temperature" || !slices.Equal(p.Winners, []string{cold.String()}) || p.Value <= 0 || !strings.Contains(p.Say.EN, "more firmly") {
+		t.Errorf("%+v", s.Pays)
+	}
+	s = h.noted(cold, func(s engine.Standing) bool { return len(s.Costs) == 1 })
+	if s.Costs[0].Loser != warm.String() || len(s.Pays) != 0 {
+		t.Errorf("%+v %+v", s.Costs, s.Pays)
+	}
+	if s := h.noted(apart, func(engine.Standing) bool { return true }); len(s.Pays)+len(s.Costs) != 0 {
+		t.Errorf("%+v", s)
+	}
+}

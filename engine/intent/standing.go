@@ -388,6 +388,27 @@ func (e *Engine) rivals(ctx context.Context, h *loop.Handle, w *world, in *wish,
 		if !ok || m.cases() {
 			continue
 		}
+		// Who else wants this measure, and of what.
+		type other struct {
+			demand Demand
+			keys   map[string]bool
+		}
+		var others []other
+		for _, o := range all {
+			for _, og := range o.Goals {
+				if og.Measure != g.Measure || !meets(og.Hours, g.Hours) {
+					continue
+				}
+				x := other{demandOn(o, og), map[string]bool{}}
+				for _, gr := range w.groups(og, m) {
+					x.keys[gr.key] = true
+				}
+				others = append(others, x)
+			}
+		}
+		if len(others) < 2 {
+			continue
+		}
 		for _, gr := range w.groups(g, m) {
 			resource := gr.key + " " + m.Code
 			if done[resource] || gr.key == "" {
@@ -395,17 +416,14 @@ func (e *Engine) rivals(ctx context.Context, h *loop.Handle, w *world, in *wish,
 			}
 			done[resource] = true
 			demands, least, most := []Demand{}, math.Inf(1), math.Inf(-1)
-			for _, o := range all {
-				for _, og := range o.Goals {
-					if og.Measure != g.Measure || !meets(og.Hours, g.Hours) || !slices.ContainsFunc(w.groups(og, m), func(x group) bool { return x.key == gr.key }) {
-						continue
-					}
-					d := demandOn(o, og)
-					demands = append(demands, d)
-					for _, v := range []float64{d.Low, d.High} {
-						if !math.IsInf(v, 0) {
-							least, most = min(least, v), max(most, v)
-						}
+			for _, o := range others {
+				if !o.keys[gr.key] {
+					continue
+				}
+				demands = append(demands, o.demand)
+				for _, v := range []float64{o.demand.Low, o.demand.High} {
+					if !math.IsInf(v, 0) {
+						least, most = min(least, v), max(most, v)
 					}
 				}
 			}
