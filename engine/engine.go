@@ -46,7 +46,7 @@ const (
 
 var (
 	tr  = kind.T
-	ops = kind.Grant{Role: RoleOps, Can: []string{"read", "history", Retry, Acknowledge, Resolve}}
+	ops = kind.Grant{Role: RoleOps, Can: []string{"read", "history", Retry, Acknowledge, Resolve, ApproveRemedy, DeclineRemedy}}
 	mgr = kind.Grant{Role: RoleManager, Can: []string{"read", "history"}}
 )
 

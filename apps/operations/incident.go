@@ -79,6 +79,9 @@ func (a *App) open(ctx context.Context, h *loop.Handle, topo *engine.Topology, g
 	if err != nil {
 		return err
 	}
+	if rec.State == engine.Resolved && !g.New && !g.Worse {
+		return nil // a person ended it, and what was there then is still there
+	}
 	switch rec.State {
 	case engine.Recovered, engine.Closed, engine.Resolved:
 		t.Times++
@@ -254,6 +257,9 @@ func (s *step) take(ctx context.Context) error {
 		s.again = 2 * glance
 		return nil
 	}
+	if !s.app.pace(s.rec.Key, s.now) {
+		return nil // it was just thought about, and what was written brought it back
+	}
 	th, err := s.app.think(ctx, s.topo, s.t.Things)
 	if err != nil {
 		return err
@@ -268,6 +274,18 @@ func (s *step) take(ctx context.Context) error {
 		return nil
 	}
 	return s.plan(ctx, &th, o)
+}
+
+// pace tells whether an incident may be thought about now: not twice within a
+// glance.
+func (a *App) pace(key record.Key, now time.Time) bool {
+	a.observer.mu.Lock()
+	defer a.observer.mu.Unlock()
+	if last, there := a.observer.thought[key]; there && now.Sub(last) < glance && !now.Before(last) {
+		return false
+	}
+	a.observer.thought[key] = now
+	return true
 }
 
 // current is the try that is not over; nil where there is none.
@@ -297,6 +315,7 @@ func (s *step) recovered(o *engine.Occurrence) {
 	if try := s.current(); try != nil { // waited for approval, and is not needed any more
 		try.State, try.Why = engine.TryDeclined, kind.T("征象已消失，不再需要。", "The signs are gone: it is not needed any more.")
 	}
+	s.app.observer.forget(s.rec.Key)
 	s.tell(engine.MomentRecovered, "", "所有征象都已消失。", "All signs are gone.")
 	s.verb = engine.Recover
 }
@@ -449,13 +468,12 @@ func (s *step) plan(ctx context.Context, th *thought, o *engine.Occurrence) erro
 		}
 		return s.call(ctx, "unknown", "找不到已知的原因。", "No known cause explains it.", th)
 	}
-	refused := 0
 	for _, i := range s.rootFirst(v) {
 		hyp := v.Hypotheses[i]
 		if parent, ref, err := s.parent(ctx, hyp.Thing); err != nil {
 			return err
 		} else if parent != "" {
-			s.hold(&refused, "parent "+parent, "先等它所依赖的“"+s.name(parent)+"”恢复。", "It waits for “"+s.name(parent)+"”, on which it stands.", ref)
+			s.hold("先等它所依赖的“"+s.name(parent)+"”恢复。", "It waits for “"+s.name(parent)+"”, on which it stands.", ref)
 			return nil
 		}
 		for _, r := range hyp.Remedies {
@@ -471,7 +489,7 @@ func (s *step) plan(ctx context.Context, th *thought, o *engine.Occurrence) erro
 			return s.propose(ctx, hyp, r, th)
 		}
 	}
-	if waited < s.app.config.patience && len(s.t.Tries) == 0 && refused == 0 && s.mayBecomeSure(v) {
+	if waited < s.app.config.patience && len(s.t.Tries) == 0 && s.mayBecomeSure(v) {
 		return nil // more evidence may allow what is refused now
 	}
 	return s.call(ctx, "no-remedy", "没有可以自动施行的处置，或都已试过。", "No remedy is left that may be done automatically.", th)
@@ -533,8 +551,7 @@ func (s *step) parent(ctx context.Context, id string) (thing, ref string, err er
 }
 
 // hold says once why nothing is done now.
-func (s *step) hold(count *int, why, zh, en, ref string) {
-	*count++
+func (s *step) hold(zh, en, ref string) {
 	s.again = 2 * glance
 	for i := len(s.t.Moments) - 1; i >= 0; i-- {
 		m := s.t.Moments[i]
@@ -580,16 +597,15 @@ func (s *step) propose(ctx context.Context, hyp engine.Hypothesis, r engine.Reme
 		return err
 	}
 	level, risk := b.level(s.topo, hyp.Thing)
-	held := 0
 	switch {
 	case b.stopped:
-		s.hold(&held, "stopped", "红色按钮已按下：不自动处置。", "The red button is pressed: nothing is done automatically.", engine.AutopilotMain.String())
+		s.hold("红色按钮已按下：不自动处置。", "The red button is pressed: nothing is done automatically.", engine.AutopilotMain.String())
 		return nil
 	case b.pilot.BreakerUntil != nil && b.pilot.BreakerUntil.After(s.now):
-		s.hold(&held, "breaker", "熔断中：许多对象同时出事，先不自动处置。", "The breaker is open: much failed at once, nothing is done automatically yet.", engine.AutopilotMain.String())
+		s.hold("熔断中：许多对象同时出事，先不自动处置。", "The breaker is open: much failed at once, nothing is done automatically yet.", engine.AutopilotMain.String())
 		return nil
 	case b.total >= b.pilot.PerHour:
-		s.hold(&held, "rate", "一小时内自动处置已达上限。", "As much was done within the hour as is allowed.", engine.AutopilotMain.String())
+		s.hold("一小时内自动处置已达上限。", "As much was done within the hour as is allowed.", engine.AutopilotMain.String())
 		return s.call(ctx, "rate", "一小时内自动处置已达上限。", "As much was done automatically within the hour as is allowed.", th)
 	case b.byThing[hyp.Thing] >= b.pilot.PerThing:
 		return s.call(ctx, "rate-thing", "对“"+s.name(hyp.Thing)+"”一小时内的自动处置已达上限。", "As much was done to “"+s.name(hyp.Thing)+"” within the hour as is allowed.", th)
@@ -609,7 +625,7 @@ func (s *step) propose(ctx context.Context, hyp engine.Hypothesis, r engine.Reme
 	doesEN := fmt.Sprintf("%s, on “%s”", r.Title.EN, s.name(hyp.Thing))
 	switch level {
 	case engine.LevelObserve:
-		s.hold(&held, "observe", "自主等级为“只观察”：不处置。本可"+does+"。", "The level of autonomy is “observe”: nothing is done. It would have been: "+doesEN+".", "")
+		s.hold("自主等级为“只观察”：不处置。本可"+does+"。", "The level of autonomy is “observe”: nothing is done. It would have been: "+doesEN+".", "")
 		return s.call(ctx, "observe", "自主等级为“只观察”。", "The level of autonomy is “observe”.", th)
 	case engine.LevelAdvise:
 		if !s.said(engine.MomentAdvised, does) {
@@ -702,6 +718,10 @@ func (s *step) decided(try *engine.Try) {
 
 func (s *step) ran(ctx context.Context, try *engine.Try) error {
 	if try.Run == "" {
+		if halted, err := engine.Halted(ctx, s.app.kernel, s.h.Principal()); err != nil || halted {
+			s.hold("红色按钮已按下：不自动处置。", "The red button is pressed: nothing is done automatically.", engine.AutopilotMain.String())
+			return err
+		}
 		return s.order(ctx, try)
 	}
 	key, _ := record.ParseKey(try.Run)

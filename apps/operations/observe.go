@@ -37,7 +37,8 @@ type observer struct {
 	grouper *alert.Grouper
 	signs   map[signOf]*holding
 	groups  map[string]alert.Group
-	merged  map[string]string // groups that are one with another
+	merged  map[string]string        // groups that are one with another
+	thought map[record.Key]time.Time // incidents: when last
 	looked  time.Time
 	storm   bool
 
@@ -343,7 +344,7 @@ func (a *App) takeUp(ctx context.Context, h *loop.Handle) error {
 	if err != nil {
 		return err
 	}
-	o.grouper, o.signs, o.merged = r.Groups, signs, map[string]string{}
+	o.grouper, o.signs, o.merged, o.thought = r.Groups, signs, map[string]string{}, map[record.Key]time.Time{}
 	return nil
 }
 
@@ -405,4 +406,11 @@ func (o *observer) state() (storm bool, looked *time.Time) {
 		looked = some(ms(o.looked))
 	}
 	return o.storm, looked
+}
+
+// forget drops what is remembered of an incident that is over.
+func (o *observer) forget(key record.Key) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.thought, key)
 }
