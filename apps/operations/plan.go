@@ -1,0 +1,261 @@
+package operations
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"zhiwei/engine"
+	"zhiwei/engine/automation"
+	"zhiwei/engine/knowledge"
+	"zhiwei/kernel/errs"
+	"zhiwei/kernel/kind"
+	"zhiwei/kernel/loop"
+	"zhiwei/kernel/record"
+	"zhiwei/kernel/search"
+)
+
+// plan looks for the remedy to try next and orders it as far as that is allowed.
+func (s *step) plan(ctx context.Context, th *thought, o *engine.Occurrence) error {
+	if s.rec.State == engine.Acknowledged {
+		s.again = 5 * glance
+		return nil // a person is at it
+	}
+	v := th.verdict
+	begun := o.DetectedAt
+	if n := len(s.t.Tries); n > 0 && s.t.Tries[n-1].EndedAt != nil && s.t.Tries[n-1].EndedAt.After(begun) {
+		begun = *s.t.Tries[n-1].EndedAt // what was done is given time to show
+	}
+	waited := s.now.Sub(begun)
+	if waited < s.app.config.settle {
+		return nil
+	}
+	if !v.Known || len(v.Faults) == 0 {
+		if waited < s.app.config.patience {
+			return nil
+		}
+		return s.call(ctx, "unknown", "找不到已知的原因。", "No known cause explains it.", th)
+	}
+	for _, i := range s.rootFirst(v) {
+		hyp := v.Hypotheses[i]
+		if parent, ref, err := s.parent(ctx, hyp.Thing); err != nil {
+			return err
+		} else if parent != "" {
+			s.hold("先等它所依赖的“"+s.name(parent)+"”恢复。", "It waits for “"+s.name(parent)+"”, on which it stands.", ref)
+			return nil
+		}
+		for _, r := range hyp.Remedies {
+			if s.tried(o, hyp, r) || !r.Allowed() {
+				continue
+			}
+			if r.Runbook == knowledge.CallPerson {
+				continue
+			}
+			if len(s.t.Tries) >= maxTries {
+				return s.call(ctx, "many", "处置次数过多。", "Too much was tried.", th)
+			}
+			return s.propose(ctx, hyp, r, th)
+		}
+	}
+	if waited < s.app.config.patience && len(s.t.Tries) == 0 && s.mayBecomeSure(v) {
+		return nil // more evidence may allow what is refused now
+	}
+	return s.call(ctx, "no-remedy", "没有可以自动施行的处置，或都已试过。", "No remedy is left that may be done automatically.", th)
+}
+
+// mayBecomeSure tells whether a remedy is refused that more certainty would
+// allow.
+func (s *step) mayBecomeSure(v engine.Verdict) bool {
+	for _, i := range v.Faults {
+		for _, r := range v.Hypotheses[i].Remedies {
+			if r.Runbook != knowledge.CallPerson && !r.Allowed() {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// rootFirst are the faults, what others stand on first.
+func (s *step) rootFirst(v engine.Verdict) []int {
+	out := slices.Clone(v.Faults)
+	slices.SortStableFunc(out, func(x, y int) int {
+		a, b := v.Hypotheses[x].Thing, v.Hypotheses[y].Thing
+		switch {
+		case a == b:
+			return 0
+		case s.topo.Path(b, a) != nil:
+			return -1
+		case s.topo.Path(a, b) != nil:
+			return 1
+		}
+		return 0
+	})
+	return out
+}
+
+// parent is what the thing stands on and another incident has as its cause:
+// that comes first. Empty where there is none.
+func (s *step) parent(ctx context.Context, id string) (thing, ref string, err error) {
+	above := map[string]bool{}
+	for _, r := range s.topo.Above(id) {
+		above[r.Thing] = true
+	}
+	err = each(ctx, s.app.kernel, s.h.Principal(), search.Query{Kind: engine.IncidentKind, Where: []search.Clause{inStates(engine.Open)}}, func(r record.Record) error {
+		if r.Key == s.rec.Key || thing != "" {
+			return nil
+		}
+		other, err := engine.TroubleOf(r)
+		if err != nil {
+			return err
+		}
+		k, ok := record.ParseKey(other.About)
+		if ok && k.Kind == engine.ThingKind && above[k.ID] && s.topo.Path(k.ID, id) == nil {
+			thing, ref = k.ID, r.Key.String()
+		}
+		return nil
+	})
+	return thing, ref, err
+}
+
+// hold says once why nothing is done now.
+func (s *step) hold(zh, en, ref string) {
+	s.again = 2 * glance
+	for i := len(s.t.Moments) - 1; i >= 0; i-- {
+		m := s.t.Moments[i]
+		if m.What == engine.MomentHeld && m.Say.ZH == zh {
+			return
+		}
+		if m.What == engine.MomentOrdered || m.What == engine.MomentDetected {
+			break
+		}
+	}
+	s.tell(engine.MomentHeld, ref, zh, en)
+}
+
+func tryID(h engine.Hypothesis, r engine.Remedy) string { return h.Mode + "/" + h.Thing + "/" + r.ID }
+
+// tried tells whether a remedy was tried in this occurrence, the same runbook
+// with the same inputs for another cause among them.
+func (s *step) tried(o *engine.Occurrence, h engine.Hypothesis, r engine.Remedy) bool {
+	return slices.ContainsFunc(s.t.Tries, func(t engine.Try) bool {
+		if t.At.Before(o.DetectedAt) {
+			return false
+		}
+		return t.ID == tryID(h, r) || t.Runbook == r.Runbook && equal(t.Inputs, r.Inputs)
+	})
+}
+
+func equal(a, b map[string]string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for k, v := range a {
+		if w, ok := b[k]; !ok || v != w {
+			return false
+		}
+	}
+	return true
+}
+
+// propose orders a remedy, or asks, or tells, as the level of autonomy says.
+func (s *step) propose(ctx context.Context, hyp engine.Hypothesis, r engine.Remedy, th *thought) error {
+	b, err := s.app.bounds(ctx, s.h)
+	if err != nil {
+		return err
+	}
+	level, risk := b.level(s.topo, hyp.Thing)
+	switch {
+	case b.stopped:
+		s.hold("红色按钮已按下：不自动处置。", "The red button is pressed: nothing is done automatically.", engine.AutopilotMain.String())
+		return nil
+	case b.pilot.BreakerUntil != nil && b.pilot.BreakerUntil.After(s.now):
+		s.hold("熔断中：许多对象同时出事，先不自动处置。", "The breaker is open: much failed at once, nothing is done automatically yet.", engine.AutopilotMain.String())
+		return nil
+	case b.total >= b.pilot.PerHour:
+		s.hold("一小时内自动处置已达上限。", "As much was done within the hour as is allowed.", engine.AutopilotMain.String())
+		return s.call(ctx, "rate", "一小时内自动处置已达上限。", "As much was done automatically within the hour as is allowed.", th)
+	case b.byThing[hyp.Thing] >= b.pilot.PerThing:
+		return s.call(ctx, "rate-thing", "对“"+s.name(hyp.Thing)+"”一小时内的自动处置已达上限。", "As much was done to “"+s.name(hyp.Thing)+"” within the hour as is allowed.", th)
+	}
+	try := engine.Try{
+		ID: tryID(hyp, r), Mode: hyp.Mode, Thing: hyp.Thing, Remedy: r.ID, Title: r.Title, Runbook: r.Runbook, Inputs: r.Inputs,
+		Risk: r.Risk, Radius: r.Radius, Level: level, At: s.now, Within: r.Within,
+	}
+	for _, sign := range r.Proof {
+		try.Proof = append(try.Proof, engine.Proof{Sign: sign})
+	}
+	if riskRank(r.Risk) > riskRank(risk) && level.Rank() > engine.LevelApprove.Rank() {
+		level = engine.LevelApprove
+		try.Why = kind.T("风险超出可自主处置的上限。", "Its risk is above what may be done without approval.")
+	}
+	does := fmt.Sprintf("对“%s”：%s", s.name(hyp.Thing), r.Title.ZH)
+	doesEN := fmt.Sprintf("%s, on “%s”", r.Title.EN, s.name(hyp.Thing))
+	switch level {
+	case engine.LevelObserve:
+		s.hold("自主等级为“只观察”：不处置。本可"+does+"。", "The level of autonomy is “observe”: nothing is done. It would have been: "+doesEN+".", "")
+		return s.call(ctx, "observe", "自主等级为“只观察”。", "The level of autonomy is “observe”.", th)
+	case engine.LevelAdvise:
+		if !s.said(engine.MomentAdvised, does) {
+			s.tell(engine.MomentAdvised, "", "建议"+does+"。", "Advice: "+doesEN+".")
+		}
+		return s.call(ctx, "advise", "建议"+does+"。", "Advice: "+doesEN+".", th)
+	case engine.LevelApprove:
+		try.State = engine.TryWaiting
+		s.t.Tries = append(s.t.Tries, try)
+		s.t.Decision = ""
+		s.tell(engine.MomentApproval, "", "等待批准："+does+"。", "Waits for approval: "+doesEN+".")
+		return s.h.Call(ctx, loop.Task{
+			Title: "请批准：" + does, Text: s.reasons(th, "处置等待您的批准。", "A remedy waits for your approval."), Role: engine.RoleOps, About: s.rec.Key.String(), Cause: "call",
+		}, "approve", s.rec.Key.String(), try.ID, try.At.Format(time.RFC3339Nano))
+	}
+	// Written down first: the next look orders the run, however often it is begun.
+	try.State = engine.TryRunning
+	s.t.Tries = append(s.t.Tries, try)
+	s.note()
+	if level == engine.LevelTell {
+		return s.h.Call(ctx, loop.Task{
+			Title: "已处置：" + does, Text: s.reasons(th, "系统已自行处置，供知悉。", "The system acted by itself; this is to let you know."), Role: engine.RoleOps, About: s.rec.Key.String(), Cause: "reminder",
+		}, "told", s.rec.Key.String(), try.ID, try.At.Format(time.RFC3339Nano))
+	}
+	return nil
+}
+
+func (s *step) said(what, zh string) bool {
+	return slices.ContainsFunc(s.t.Moments, func(m engine.Moment) bool { return m.What == what && strings.Contains(m.Say.ZH, zh) })
+}
+
+func riskRank(r string) int {
+	return slices.Index([]string{engine.RiskNone, engine.RiskLow, engine.RiskMedium, engine.RiskHigh}, r)
+}
+
+// order asks for the run of a try that was written down. Asked again it is the
+// same run.
+func (s *step) order(ctx context.Context, try *engine.Try) error {
+	inputs := map[string]any{}
+	for k, v := range try.Inputs {
+		inputs[k] = v
+	}
+	run, err := automation.Order(ctx, s.app.kernel, s.h.Principal(), engine.RunOrder{
+		Runbook: engine.RunbookKind + "/" + try.Runbook, Inputs: inputs, Because: s.rec.Key.String(),
+		Why: fmt.Sprintf("%s（%s）", try.Title.ZH, s.name(try.Thing)),
+	}, s.rec.Key.String(), try.ID, try.At.Format(time.RFC3339Nano))
+	if errs.Is(err, errs.Invalid) || errs.Is(err, errs.Conflict) || errs.Is(err, errs.NotFound) {
+		try.State, try.EndedAt, try.Why = engine.TryFailed, some(s.now), kind.T(errs.Sentence(err, "zh"), errs.Sentence(err, "en"))
+		s.tell(engine.MomentEnded, "", "无法下达："+try.Why.ZH, "It could not be ordered: "+try.Why.EN)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	try.Run = run.String()
+	o := s.t.Last()
+	o.Attempts++
+	if o.ActedAt == nil {
+		o.ActedAt = some(s.now)
+	}
+	s.tell(engine.MomentOrdered, try.Run, fmt.Sprintf("对“%s”施行：%s。", s.name(try.Thing), try.Title.ZH), fmt.Sprintf("Ordered for “%s”: %s.", s.name(try.Thing), try.Title.EN))
+	return nil
+}

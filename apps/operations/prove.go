@@ -1,0 +1,215 @@
+package operations
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"zhiwei/engine"
+	"zhiwei/engine/knowledge"
+	"zhiwei/kernel/errs"
+	"zhiwei/kernel/kind"
+	"zhiwei/kernel/loop"
+	"zhiwei/kernel/record"
+)
+
+// pursue follows a try: a person's decision, its run, its proof.
+func (s *step) pursue(ctx context.Context, try *engine.Try) error {
+	switch try.State {
+	case engine.TryWaiting:
+		s.decided(try)
+	case engine.TryRunning:
+		return s.ran(ctx, try)
+	case engine.TryProving:
+		return s.prove(ctx, try)
+	}
+	return nil
+}
+
+func (s *step) decided(try *engine.Try) {
+	by := s.t.Decider
+	switch s.t.Decision {
+	case "approve":
+		s.t.Decision, try.By, try.State = "", by, engine.TryRunning
+		s.tell(engine.MomentApproval, "", by+" 批准了处置。", by+" approved it.")
+	case "decline":
+		s.t.Decision, try.By = "", by
+		try.State, try.EndedAt = engine.TryDeclined, some(s.now)
+		s.tell(engine.MomentApproval, "", by+" 没有批准处置。", by+" declined it.")
+	}
+}
+
+func (s *step) ran(ctx context.Context, try *engine.Try) error {
+	if try.Run == "" {
+		if halted, err := engine.Halted(ctx, s.app.kernel, s.h.Principal()); err != nil || halted {
+			s.hold("红色按钮已按下：不自动处置。", "The red button is pressed: nothing is done automatically.", engine.AutopilotMain.String())
+			return err
+		}
+		return s.order(ctx, try)
+	}
+	key, _ := record.ParseKey(try.Run)
+	run, there, err := s.h.Read(ctx, key)
+	if err != nil {
+		return err
+	}
+	state := engine.RunFailed
+	var d struct{ Result string }
+	if there {
+		state = run.State
+		if err := json.Unmarshal(run.Data, &d); err != nil {
+			return errs.Wrap("read run", try.Run, err)
+		}
+	}
+	switch state {
+	case engine.RunSucceeded:
+		try.State, try.EndedAt = engine.TryProving, some(s.now)
+		s.tell(engine.MomentEnded, try.Run, "执行完成，等待证明。", "The run succeeded; proof is looked for.")
+		s.app.senses.forget(s.t.Things, s.now)
+	case engine.RunFailed, engine.RunUndone, engine.RunCancelled:
+		try.State, try.EndedAt = engine.TryFailed, some(s.now)
+		try.Why = kind.T("执行没有成功。"+cut(d.Result, 300), "The run did not succeed. "+cut(d.Result, 300))
+		s.tell(engine.MomentDisproven, try.Run, try.Why.ZH, try.Why.EN)
+	}
+	return nil
+}
+
+// prove looks whether the signs that a remedy should end are gone.
+func (s *step) prove(ctx context.Context, try *engine.Try) error {
+	within, err := time.ParseDuration(try.Within)
+	if err != nil {
+		within = 2 * time.Minute
+	}
+	th, err := s.app.think(ctx, s.topo, []string{try.Thing})
+	if err != nil {
+		return err
+	}
+	missing := s.app.mind.base().Missing(s.topo, th.symptoms)
+	measured := s.now.Sub(*try.EndedAt) >= s.app.config.every
+	gone, open, there := 0, 0, false
+	for i := range try.Proof {
+		p := &try.Proof[i]
+		now := false
+		switch {
+		case th.shows(try.Thing, p.Sign):
+			there = true
+		case measured && slices.ContainsFunc(missing, func(m knowledge.Seen) bool { return m.Thing == try.Thing && m.Sign == p.Sign }):
+			now = true
+			gone++
+		default:
+			open++ // nobody could look for it yet
+		}
+		if now != p.Gone {
+			p.Gone = now
+			s.note()
+		}
+	}
+	// What cannot be looked for proves nothing; it is waited for a while, and then
+	// what could be looked for decides.
+	all := !there && gone > 0 && (open == 0 || s.now.Sub(*try.EndedAt) > 3*s.app.config.measure)
+	switch {
+	case all:
+		try.State = engine.TryWorked
+		s.tell(engine.MomentProven, try.Run, fmt.Sprintf("有效：“%s”上的征象已消失。", s.name(try.Thing)), fmt.Sprintf("It worked: the signs on “%s” are gone.", s.name(try.Thing)))
+	case s.now.Sub(*try.EndedAt) > within:
+		try.State = engine.TryFailed
+		try.Why = kind.T("征象在期限内没有消失。", "The signs were not gone in time.")
+		s.tell(engine.MomentDisproven, try.Run, try.Why.ZH, try.Why.EN)
+	}
+	return nil
+}
+
+// call asks a person once an occurrence and reason, with all that was thought
+// and tried.
+func (s *step) call(ctx context.Context, why, zh, en string, th *thought) error {
+	s.again = 5 * glance
+	o := s.t.Last()
+	if s.rec.State == engine.Open && s.verb != engine.Recover {
+		o.Outcome = engine.OutcomeCalled
+		s.tell(engine.MomentCalled, "", "呼叫值班人员："+zh, "A person is called: "+en)
+		s.verb = engine.Escalate
+	}
+	return s.h.Call(ctx, loop.Task{
+		Title: "“" + s.t.Service + "”需要人工处理", Text: s.reasons(th, zh, en), Role: engine.RoleOps, About: s.rec.Key.String(), Cause: "call",
+	}, why, s.rec.Key.String(), o.DetectedAt.Format(time.RFC3339Nano))
+}
+
+// reasons is what a person reads first.
+func (s *step) reasons(th *thought, zh, en string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s\n\n判断：%s\n", zh, th.verdict.Say.ZH)
+	for _, t := range s.t.Tries {
+		fmt.Fprintf(&b, "已试：%s（%s）%s\n", t.Title.ZH, s.name(t.Thing), t.Why.ZH)
+	}
+	for i, c := range th.verdict.Next {
+		if i == 3 {
+			break
+		}
+		fmt.Fprintf(&b, "建议查看：%s，%s\n", c.Title.ZH, c.How.ZH)
+	}
+	fmt.Fprintf(&b, "\n%s\n\nThought: %s\n", en, th.verdict.Say.EN)
+	for i, c := range th.verdict.Next {
+		if i == 3 {
+			break
+		}
+		fmt.Fprintf(&b, "Look next: %s, %s\n", c.Title.EN, c.How.EN)
+	}
+	return b.String()
+}
+
+// learn proposes what a recovered incident teaches, once, for a person's review.
+func (a *App) learn(ctx context.Context, h *loop.Handle, rec record.Record, t engine.Trouble) error {
+	topo, err := a.world.topology(ctx, a.kernel, h.Principal())
+	if err != nil {
+		return err
+	}
+	o := t.Last()
+	if o.VerifiedAt == nil || len(t.Thoughts) == 0 {
+		return nil
+	}
+	tried := map[string][]knowledge.Try{}
+	worked := ""
+	for _, try := range t.Tries {
+		if try.At.Before(o.DetectedAt) || try.State != engine.TryWorked && try.State != engine.TryFailed {
+			continue
+		}
+		at := try.Mode + "/" + try.Thing
+		tried[at] = append(tried[at], knowledge.Try{Remedy: try.Remedy, Worked: try.State == engine.TryWorked})
+		if try.State == engine.TryWorked {
+			worked = at
+		}
+	}
+	if worked == "" {
+		return nil // nobody knows what it was: there is nothing to teach
+	}
+	var hyp *engine.Hypothesis
+	for i := len(t.Thoughts) - 1; i >= 0 && hyp == nil; i-- {
+		for k := range t.Thoughts[i].Verdict.Hypotheses {
+			if x := &t.Thoughts[i].Verdict.Hypotheses[k]; x.Mode+"/"+x.Thing == worked {
+				hyp = x
+				break
+			}
+		}
+	}
+	if hyp == nil {
+		return nil
+	}
+	thing, _ := topo.Thing(hyp.Thing)
+	c := knowledge.Propose(rec.Key.String(), *hyp, thing.Class, tried[worked])
+	c.Title = thing.Name + "：" + hyp.Title.ZH
+	key := record.Key{Kind: engine.CaseKind, ID: loop.DerivedID("case", rec.Key.String(), o.DetectedAt.Format(time.RFC3339Nano))}
+	_, there, err := h.Read(ctx, key)
+	if err != nil || there {
+		return err
+	}
+	if err := h.Ensure(ctx, key, c); err != nil {
+		return err
+	}
+	if err := a.relearn(ctx, a.mind); err != nil {
+		return err
+	}
+	tell(&t, engine.Moment{At: a.clock.Now(), What: engine.MomentLearnt, Ref: key.String(), Say: kind.T("记下案例，待人审核；处置的成效已计入排序。", "A case waits for review; what worked is counted in the ranking.")})
+	return ignoreConflict(h.Say(ctx, rec, engine.Note, told(t)))
+}
