@@ -94,13 +94,9 @@ func (f *fleet) pass(d time.Duration) {
 	}
 }
 
-// settled returns when the collector waits for the clock and nothing is under way.
+// settled returns when nothing is due or under way.
 func settled(clk *clock.Manual, c *data.Collector) {
-	select {
-	case <-clk.Waiting():
-	case <-time.After(20 * time.Millisecond): // nothing was due
-	}
-	for c.Pending() > 0 {
+	for !c.Settled(clk.Now()) {
 		<-time.After(100 * time.Microsecond)
 	}
 }
