@@ -38,6 +38,7 @@ func (a *App) foresee(ctx context.Context, h *loop.Handle, topo *engine.Topology
 			return nil
 		}
 	}
+	list = append(list, a.senses.failing(now)...)
 	there := map[string]bool{}
 	for _, p := range list {
 		key := record.Key{Kind: engine.ForecastKind, ID: loop.DerivedID("forecast", p.Key())}

@@ -12,6 +12,7 @@ import (
 	"zhiwei/engine/data"
 	"zhiwei/engine/intelligence/detect"
 	"zhiwei/engine/intelligence/logs"
+	"zhiwei/engine/intelligence/predict"
 	"zhiwei/engine/knowledge"
 	"zhiwei/kernel/clock"
 	"zhiwei/kernel/series"
@@ -47,6 +48,7 @@ type senses struct {
 	tails   map[string]*tail            // by thing
 	answers map[signOf]asked            // to checks
 	lines   int64
+	memory  predict.MemoryLog // errors that machines’ memory still corrects
 }
 
 type counted struct {
@@ -161,6 +163,7 @@ func (s *senses) hear(thing string, at time.Time, text string, w *tail) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.lines++
+	s.memory.Read(thing, at, text)
 	if tells {
 		s.say(engine.Symptom{Thing: thing, Source: engine.FromLog, Text: text, Since: at, At: at})
 	}
@@ -279,6 +282,13 @@ func (s *senses) forget(ids []string, t time.Time) {
 			s.said[id] = list
 		}
 	}
+}
+
+// failing is what the memory of machines foretells.
+func (s *senses) failing(now time.Time) []engine.Prediction {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.memory.Look(now)
 }
 
 // heardLines is how many log lines were read.
