@@ -175,6 +175,9 @@ func (j *judge) rest(ctx context.Context) error {
 			j.quiet.actions = append(j.quiet.actions, r.Runbook+" "+r.Thing)
 		}
 	}
+	for _, q := range j.w.Orders.Since(began) {
+		j.quiet.actions = append(j.quiet.actions, q.Verb+" "+q.Name)
+	}
 	return nil
 }
 

@@ -58,6 +58,12 @@ func (w *World) Ledger(every string) []Entry {
 	}
 	own := func(name string) string { return w.file("bin", name) }
 	facts := func(page string) string { return "http://" + w.net.at("facts") + page }
+	inner := func(name string) string {
+		_, at := w.net.inner(name)
+		return at
+	}
+	// Processes are named by a part of their command line that no other park on this
+	// machine has.
 	unit := func(name string, more map[string]string) map[string]string {
 		m := map[string]string{"via": "local", "control": own("control"), "service": name}
 		for k, v := range more {
@@ -112,13 +118,13 @@ func (w *World) Ledger(every string) []Entry {
 	}, on(engine.MemberOf, "srv-app-01")...)
 
 	add("dns-1", engine.ClassMiddleware, unit("dns-1", map[string]string{
-		"process": "dns-1", "probe_dns": apiName + "=" + w.net.host("his-api") + "@" + w.net.at("dns-1"), "act_dns_repair": own("dns-repair-dns-1"),
+		"process": w.file("dns", "zone.json"), "probe_dns": apiName + "=" + w.net.host("his-api") + "@" + w.net.at("dns-1"), "act_dns_repair": own("dns-repair-dns-1"),
 	}), on(engine.RunsOn, "srv-app-01")...)
 	add("his-redis", engine.ClassMiddleware, unit("his-redis", map[string]string{
-		"process": "redis-server", "sql": "redis://" + w.net.at("his-redis"), "probe_tcp": w.net.at("his-redis"), "log_files": w.Units.Log("his-redis"),
+		"process": "redis-server " + inner("his-redis"), "sql": "redis://" + w.net.at("his-redis"), "probe_tcp": w.net.at("his-redis"), "log_files": w.Units.Log("his-redis"),
 	}), on(engine.RunsOn, "srv-db-01")...)
 	add("mq-1", engine.ClassMiddleware, unit("mq-1", map[string]string{
-		"process": "mosquitto", "probe_tcp": w.net.at("mq-1"), "scrape": facts("/broker"), "log_files": w.Units.Log("mq-1"),
+		"process": w.file("conf", "mosquitto.conf"), "probe_tcp": w.net.at("mq-1"), "scrape": facts("/broker"), "log_files": w.Units.Log("mq-1"),
 	}), join(on(engine.RunsOn, "srv-app-01"), on(engine.ConnectedTo, "sw-core GE1-0-4"))...)
 	add("his-db", engine.ClassDatabase, unit("his-db", map[string]string{
 		"process": w.file("pg", "primary"), "sql": "yes", "database": dsn(w.net.at("his-db")), "probe_tcp": w.net.at("his-db"), "backups": w.file("backup"), "log_files": w.Units.Log("his-db"),
@@ -133,7 +139,7 @@ func (w *World) Ledger(every string) []Entry {
 
 	service := func(name string, more map[string]string, links ...On) {
 		m := unit(name, map[string]string{
-			"process": name, "scrape": "http://" + w.net.at(name) + "/metrics", "probe_http": "http://" + w.net.at(name) + "/health ok",
+			"process": own(name) + " tier", "scrape": "http://" + w.net.at(name) + "/metrics", "probe_http": "http://" + w.net.at(name) + "/health ok",
 			"file": w.file("conf", name+".json"), "check": own("check-" + name), "log_files": strings.Join([]string{w.file("log", name+".app.log"), w.Units.Log(name)}, ":"),
 		})
 		for k, v := range more {
@@ -156,7 +162,7 @@ func (w *World) Ledger(every string) []Entry {
 	}
 	add("his-cert", engine.ClassCertificate, cert)
 	add("his-gate", engine.ClassMiddleware, unit("his-gate", map[string]string{
-		"process": "nginx", "probe_tcp": w.net.at("his-gate"), "file": w.file("conf", "nginx.conf"), "check": own("check-his-gate"),
+		"process": w.file("conf", "nginx.conf"), "probe_tcp": w.net.at("his-gate"), "file": w.file("conf", "nginx.conf"), "check": own("check-his-gate"),
 		"log_files": w.file("log", "his-gate.error.log"),
 	}), join(on(engine.RunsOn, "srv-app-01"), on(engine.Uses, "his-web", "lis-api", "pacs-api", "his-cert"))...)
 	add("his", engine.ClassApplication, map[string]string{"probe_http": "https://" + w.net.at("his-gate") + "/?patient=1", "tls_ca": w.file("conf", "ca.pem")}, on(engine.Uses, "his-gate")...)

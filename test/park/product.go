@@ -198,14 +198,16 @@ type Run struct {
 	State   string
 	Runbook string
 	Thing   string // name of the thing it was for; empty: none
+	Because string // reference of what asked for it
 	Risk    string
 	Dry     bool
 	At      time.Time
 }
 
-// acts tells whether the run may have changed something.
+// acts tells whether the run is a remedy that may have changed something. What
+// the program does by the clock, such as keeping copies, is none.
 func (r Run) acts() bool {
-	return !r.Dry && r.Risk != engine.RiskNone && r.Runbook != "runbook/call-person"
+	return strings.HasPrefix(r.Because, engine.IncidentKind+"/") && !r.Dry && r.Risk != engine.RiskNone && r.Runbook != "runbook/call-person"
 }
 
 // Runs lists the runs that changed last.
@@ -219,6 +221,7 @@ func (p *Product) Runs(ctx context.Context) ([]Run, error) {
 		var d struct {
 			Runbook   string         `json:"runbook"`
 			Inputs    map[string]any `json:"inputs"`
+			Because   string         `json:"because"`
 			Dry       bool           `json:"dry"`
 			Risk      string         `json:"risk"`
 			StartedAt time.Time      `json:"startedAt"`
@@ -226,7 +229,7 @@ func (p *Product) Runs(ctx context.Context) ([]Run, error) {
 		if err := json.Unmarshal(k.Data, &d); err != nil {
 			return nil, err
 		}
-		r := Run{ID: k.ID, State: k.State, Runbook: d.Runbook, Dry: d.Dry, Risk: d.Risk, At: d.StartedAt}
+		r := Run{ID: k.ID, State: k.State, Runbook: d.Runbook, Because: d.Because, Dry: d.Dry, Risk: d.Risk, At: d.StartedAt}
 		if t, ok := d.Inputs["thing"].(string); ok {
 			r.Thing = p.name(t)
 		}
