@@ -44,6 +44,8 @@ const (
 	perWindow = 288
 	// atOnce is how many series are thinned together: some 100 MB of memory.
 	atOnce = 5000
+	// segmentBytes is the length of one file of a block.
+	segmentBytes = 32 << 20
 	// settling is added to Options.Late before samples are thinned: one that was
 	// just allowed in may still be on its way.
 	settling = time.Hour
@@ -341,7 +343,10 @@ func (w *writer) flush(ctx context.Context) error {
 	if w.head.NumSeries() == 0 {
 		return nil
 	}
-	c, err := tsdb.NewLeveledCompactor(ctx, nil, w.log, []int64{w.window()}, chunkenc.NewPool(), nil)
+	// Its usual segments take half a gigabyte before they are cut to what they hold.
+	c, err := tsdb.NewLeveledCompactorWithOptions(ctx, nil, w.log, []int64{w.window()}, chunkenc.NewPool(), tsdb.LeveledCompactorOptions{
+		MaxBlockChunkSegmentSize: segmentBytes, EnableOverlappingCompaction: true,
+	})
 	if err != nil {
 		return err
 	}
