@@ -63,6 +63,8 @@ const (
 
 // ModelInput is one input of a live model.
 type ModelInput struct {
+	// Name is the metric as packs of knowledge write it: what is unusual is told as
+	// "anomaly(NAME)".
 	Name string `json:"name"`
 	// Expr is PromQL that gives one series a thing (label ThingLabel), or one
 	// without that label for a model of one thing.
@@ -89,7 +91,7 @@ type ModelOrder struct {
 	Algorithm string        `json:"algorithm"` // ByVAE …
 	Data      string        `json:"data"`      // "data-set/ID"; of a delivered model: the site's own, by which it is judged
 	Settings  ModelSettings `json:"settings,omitzero"`
-	Inputs    []ModelInput  `json:"inputs,omitempty"` // empty: the columns of the data set; models of one task should have the same
+	Inputs    []ModelInput  `json:"inputs,omitempty"` // empty: the columns of the data set, without "*|"; models of one task should have the same
 	Shadow    string        `json:"shadow,omitempty"` // how long a challenger scores beside the champion; empty: 24h
 	Grey      []int         `json:"grey,omitempty"`   // percent of things, rising; empty: 10, 50
 	Soak      string        `json:"soak,omitempty"`   // how long each share lasts; empty: 24h

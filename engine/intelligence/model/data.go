@@ -32,8 +32,7 @@ type set struct {
 		Until   time.Time
 		Step    string
 		Labels  []engine.DatasetLabel
-		Content string // address of the table; empty: it is cut from the series again
-		Purpose string
+		Content string // address of the table
 	}
 }
 
@@ -61,8 +60,11 @@ func dataset(ctx context.Context, h *loop.Handle, ref string) (s set, ok bool, e
 
 func (s set) step() time.Duration { return max(length(s.data.Step, time.Minute), time.Second) }
 
+// everyThing begins the name of a column that stands for one column a thing.
+const everyThing = "*|"
+
 // inputs are the live inputs of models that learn from the set: what was declared,
-// or the set's columns. Invalid where the columns name things, for then it must
+// or the set's columns. Invalid where a column names one thing, for then it must
 // be said how the same is asked of all.
 func (s set) inputs(declared []engine.ModelInput) ([]engine.ModelInput, error) {
 	if len(declared) > 0 {
@@ -70,34 +72,27 @@ func (s set) inputs(declared []engine.ModelInput) ([]engine.ModelInput, error) {
 	}
 	var out []engine.ModelInput
 	for _, c := range s.data.Columns {
-		if strings.Contains(c.Name, "|") {
-			return nil, errs.E(errs.Invalid, "train", "inputs", "数据集的列按对象区分（“"+c.Name+"”）；请在模型的 inputs 里写明每个指标怎样查询。",
-				"The columns of the data set name things (“"+c.Name+"”); say in the model's inputs how each metric is asked for.").At("inputs")
+		name := strings.TrimPrefix(c.Name, everyThing)
+		if strings.Contains(name, "|") {
+			return nil, errs.E(errs.Invalid, "train", "inputs", "数据集的列只属于一个对象（“"+c.Name+"”）；请在模型的 inputs 里写明每个指标怎样查询。",
+				"A column of the data set is of one thing (“"+c.Name+"”); say in the model's inputs how each metric is asked for.").At("inputs")
 		}
-		out = append(out, engine.ModelInput{Name: c.Name, Expr: c.Expr})
+		out = append(out, engine.ModelInput{Name: name, Expr: c.Expr})
 	}
 	return out, nil
 }
 
 // frames are the rows of a data set by thing, with the labels of faults.
-func (e *Engine) frames(ctx context.Context, h *loop.Handle, s set) ([]learn.Frame, error) {
-	var frames []learn.Frame
-	if s.data.Content != "" {
-		b, err := fetch(ctx, h, s.data.Content)
-		if err != nil {
-			return nil, err
-		}
-		table, err := learn.ReadTable(bytes.NewReader(b))
-		if err != nil {
-			return nil, err
-		}
-		frames = table.Frames()
-	} else {
-		var err error
-		if frames, err = e.cut(ctx, s); err != nil {
-			return nil, err
-		}
+func rowsOf(ctx context.Context, h *loop.Handle, s set) ([]learn.Frame, error) {
+	b, err := fetch(ctx, h, s.data.Content)
+	if err != nil {
+		return nil, err
 	}
+	table, err := learn.ReadTable(bytes.NewReader(b))
+	if err != nil {
+		return nil, err
+	}
+	frames := table.Frames()
 	for i := range frames {
 		frames[i].Step = s.step()
 	}
@@ -208,36 +203,6 @@ func fetch(ctx context.Context, h *loop.Handle, address string) ([]byte, error) 
 		return nil, errs.E(errs.Invalid, "read", address, "内容过大，不是数据集或模型。", "The content is too large for a data set or a model.")
 	}
 	return io.ReadAll(r)
-}
-
-// cut asks the series store for the columns of a set.
-func (e *Engine) cut(ctx context.Context, s set) ([]learn.Frame, error) {
-	g := grid{from: s.data.From, until: s.data.Until, step: s.step()}
-	t := learn.Table{}
-	for i := range g.rows() {
-		t.Times = append(t.Times, g.at(i))
-		t.Cells = append(t.Cells, make([]float64, len(s.data.Columns)))
-	}
-	for c, col := range s.data.Columns {
-		t.Columns = append(t.Columns, col.Name)
-		got, err := e.ask(ctx, g, col.Expr)
-		if err != nil {
-			return nil, err
-		}
-		if len(got) > 1 {
-			return nil, errs.E(errs.Invalid, "train", col.Name, "列“"+col.Name+"”的查询得到多条序列，须是一条。", "The expression of the column “"+col.Name+"” gives several series, not one.").At("columns")
-		}
-		for i := range t.Cells {
-			t.Cells[i][c] = math.NaN()
-			for _, values := range got {
-				t.Cells[i][c] = values[i]
-			}
-		}
-	}
-	if len(t.Times) == 0 {
-		return nil, nil
-	}
-	return t.Frames(), nil
 }
 
 // grid is the instants at which series are asked for.

@@ -64,7 +64,9 @@ func TestDelivered(t *testing.T) {
 	set := w.set("load", monday, until)
 	w.settle(func() bool { r, _ := w.read(set); return r.State == engine.Frozen })
 
-	raw, err := json.Marshal(w.weigh("first", elsewhere(t, 0.6, 3, 2), set))
+	old := w.weigh("first", elsewhere(t, 0.6, 3, 2), set)
+	old.Inputs = []engine.ModelInput{{Name: "visits", Expr: "visits"}, {Name: "cpu", Expr: "cpu"}, {Name: "latency", Expr: "latency"}}
+	raw, err := json.Marshal(old)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -196,10 +196,8 @@ func (w *ward) put(kindName, id string, data any) record.Key {
 func (w *ward) set(id string, from, until time.Time) record.Key {
 	w.Helper()
 	var columns []map[string]string
-	for _, thing := range things {
-		for _, m := range []string{"visits", "cpu", "latency"} {
-			columns = append(columns, map[string]string{"name": thing + "|" + m, "expr": m + `{thing="` + thing + `"}`})
-		}
+	for _, m := range []string{"visits", "cpu", "latency"} {
+		columns = append(columns, map[string]string{"name": "*|" + m, "expr": m})
 	}
 	key := w.put(engine.DatasetKind, id, map[string]any{"name": id, "version": 1, "columns": columns, "from": from, "until": until, "step": step.String()})
 	if _, err := w.k.Write(w.Context(), identity.Root(), kernel.Change{Op: record.Verb, Key: key, Expect: 1, Verb: engine.Finish}); err != nil {
@@ -211,8 +209,7 @@ func (w *ward) set(id string, from, until time.Time) record.Key {
 func (w *ward) order(id, algorithm string, set record.Key) engine.ModelOrder {
 	return engine.ModelOrder{
 		Name: id, Task: "service load", Purpose: engine.ForAnomaly, Algorithm: algorithm, Data: set.String(),
-		Inputs: []engine.ModelInput{{Name: "visits", Expr: "visits"}, {Name: "cpu", Expr: "cpu"}, {Name: "latency", Expr: "latency"}},
-		Shadow: "6h", Soak: "6h", Grey: []int{50}, Settings: engine.ModelSettings{Seed: 1, Members: 40},
+		Shadow: "12h", Soak: "8h", Grey: []int{50}, Settings: engine.ModelSettings{Seed: 1, Members: 12},
 	}
 }
 
@@ -268,18 +265,18 @@ func TestLife(t *testing.T) {
 	w := newWard(t)
 	w.fill(monday.Add(4 * 24 * time.Hour))
 	w.clock.Move(4 * 24 * time.Hour)
-	first := w.put(engine.ModelKind, "first", w.order("first", engine.ByForest, w.set("load", monday, monday.Add(4*24*time.Hour-step))))
+	first := w.put(engine.ModelKind, "first", w.order("first", engine.ByClusters, w.set("load", monday, monday.Add(4*24*time.Hour-step))))
 	w.settle(w.in(first, engine.ModelChallenger))
 	_, data := w.read(first)
 	t.Logf("held out: %v", data["metrics"])
 
-	w.pass(60, w.in(first, engine.ModelGrey))
+	w.pass(120, w.in(first, engine.ModelGrey))
 	w.pass(1, nil)
 	acting := w.e.Acting("service load")
 	if len(acting) == 0 || len(acting) == len(things) {
 		t.Errorf("on half of three things act %d", len(acting))
 	}
-	w.pass(60, w.in(first, engine.ModelChampion))
+	w.pass(120, w.in(first, engine.ModelChampion))
 	if acting = w.e.Acting("service load"); len(acting) != len(things) {
 		t.Errorf("the champion acts on %d of %d things", len(acting), len(things))
 	}
@@ -309,7 +306,7 @@ func TestLife(t *testing.T) {
 		t.Error("nothing was said of a processor that does not follow the visits as it used to")
 	}
 	// The successor is as any other: it must prove itself first.
-	w.pass(700, w.in(second, engine.ModelChampion))
+	w.pass(800, w.in(second, engine.ModelChampion))
 	r, _ := w.read(first)
 	_, data = w.read(second)
 	t.Logf("first is %s; second: %v, live %v", r.State, data["why"], data["live"])
@@ -331,5 +328,5 @@ func TestLife(t *testing.T) {
 	})
 	_, data = w.read(second)
 	t.Logf("second: %v", data["why"])
-	w.pass(200, w.in(first, engine.ModelChampion)) // at once, or by proving itself anew
+	w.pass(400, w.in(first, engine.ModelChampion)) // at once, or by proving itself anew
 }

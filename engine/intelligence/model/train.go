@@ -90,7 +90,7 @@ func (e *Engine) train(ctx context.Context, h *loop.Handle, m entry) (time.Durat
 	}
 	var frames []learn.Frame
 	if err == nil {
-		frames, err = e.frames(ctx, h, s)
+		frames, err = rowsOf(ctx, h, s)
 	}
 	if err == nil {
 		frames, err = around(ctx, h, m.data.Algorithm, frames)
@@ -170,7 +170,7 @@ func (e *Engine) evaluate(ctx context.Context, h *loop.Handle, m entry) (time.Du
 	}
 	var frames []learn.Frame
 	if err == nil {
-		frames, err = e.frames(ctx, h, s)
+		frames, err = rowsOf(ctx, h, s)
 	}
 	if err == nil {
 		frames, err = around(ctx, h, m.data.Algorithm, frames)

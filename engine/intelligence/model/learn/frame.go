@@ -186,21 +186,22 @@ func fieldsOf(line string) (cells []string, ok bool) {
 // without "|" in every column is of one thing without a name.
 func (t Table) Frames() []Frame {
 	step := t.step()
-	owner := make([]string, len(t.Columns))
-	metric := make([]string, len(t.Columns))
+	type column struct{ at, metric int }
+	own := map[string][]column{}
 	var things, metrics []string
 	for i, c := range t.Columns {
-		thing, m, cut := strings.Cut(c, "|")
+		thing, name, cut := strings.Cut(c, "|")
 		if !cut {
 			return []Frame{{Columns: t.Columns, Step: step, Times: t.Times, Cells: t.Cells}}
 		}
-		owner[i], metric[i] = thing, m
-		if !slices.Contains(things, thing) {
+		if own[thing] == nil {
 			things = append(things, thing)
 		}
-		if !slices.Contains(metrics, m) {
-			metrics = append(metrics, m)
+		k := slices.Index(metrics, name)
+		if k < 0 {
+			k, metrics = len(metrics), append(metrics, name)
 		}
+		own[thing] = append(own[thing], column{i, k})
 	}
 	out := make([]Frame, 0, len(things))
 	for _, thing := range things {
@@ -210,10 +211,8 @@ func (t Table) Frames() []Frame {
 			for i := range row {
 				row[i] = math.NaN()
 			}
-			for i := range t.Columns {
-				if owner[i] == thing {
-					row[slices.Index(metrics, metric[i])] = t.Cells[r][i]
-				}
+			for _, c := range own[thing] {
+				row[c.metric] = t.Cells[r][c.at]
 			}
 			f.Cells[r] = row
 		}
