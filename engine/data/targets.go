@@ -196,8 +196,11 @@ func (m *Measures) Targets(thing engine.Thing) ([]Target, error) {
 				continue
 			}
 			t := Target{ID: thing.ID + "/" + label, Thing: thing.ID, Instance: thing.Name, Source: s}
-			if label == "ipmi" {
+			switch s.(type) {
+			case *ipmi.Target:
 				t.Timeout = slow
+			case *host.Remote:
+				t.Timeout = script
 			}
 			out = append(out, t)
 		}
@@ -249,8 +252,13 @@ func LogFiles(thing engine.Thing) ([]string, error) {
 	return out, nil
 }
 
-// slow is how long a controller may take that is asked for its sensors.
-const slow = time.Minute
+// How long a round may take where a third of the interval is too little: a
+// controller that is asked for its sensors, a machine under load that must run a
+// script.
+const (
+	slow   = time.Minute
+	script = 10 * time.Second
+)
 
 // endpoint reads "yes", "HOST", "HOST:PORT" or ":PORT"; usual is the port where
 // none is named, "" where one must be.

@@ -73,6 +73,9 @@ func TestTargets(t *testing.T) {
 			if g.Thing != "t1" || g.Instance != "样例" || label == g.ID {
 				t.Errorf("%+v", g)
 			}
+			if patient := map[string]time.Duration{"ipmi": time.Minute, "node": 10 * time.Second}[g.Source.Name()]; g.Timeout != patient && label != "local" {
+				t.Errorf("%s may take %v", g.ID, g.Timeout)
+			}
 			if every := map[bool]time.Duration{true: 5 * time.Second}[slices.Contains(labels, "every")]; g.Every != every {
 				t.Errorf("%s every %v, not %v", g.ID, g.Every, every)
 			}
