@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -154,5 +155,48 @@ func TestRestartWhileLearning(t *testing.T) {
 	}
 	if a, b := weights(false), weights(true); a == nil || a != b {
 		t.Errorf("undisturbed it learnt %v, begun again %v", a, b)
+	}
+}
+
+// A graph model looks at what its things stand on, by the ledger: those columns
+// are among what it learnt from, and live data is judged with them.
+func TestGraphOnTheLedger(t *testing.T) {
+	w := newWard(t)
+	w.put(engine.ThingKind, "his", engine.Thing{Name: "his", Class: engine.ClassDatabase}.Data())
+	for _, id := range []string{"emr", "pacs"} {
+		w.put(engine.ThingKind, id, engine.Thing{Name: id, Class: engine.ClassApplication, On: []engine.Link{{Type: engine.Uses, Thing: "his"}}}.Data())
+	}
+	until := monday.Add(3*24*time.Hour - step)
+	w.fill(until)
+	w.clock.Move(until.Sub(monday) + step)
+	o := w.order("graph", engine.ByGraph, w.set("load", monday, until))
+	o.Settings.Epochs = 3
+	key := w.put(engine.ModelKind, "graph", o)
+	w.settle(func() bool {
+		r, data := w.read(key)
+		if r.State == engine.Failed {
+			t.Fatal(data["why"])
+		}
+		return r.State == engine.ModelChallenger || r.State == engine.Rejected
+	})
+	_, data := w.read(key)
+	f, _, err := w.k.Blobs().Open(t.Context(), data["weights"].(string))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var b bytes.Buffer
+	if _, err := b.ReadFrom(f); err != nil {
+		t.Fatal(err)
+	}
+	m, err := learn.Decode(b.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Contains(m.Columns, learn.Below+"cpu") || m.Mean[slices.Index(m.Columns, learn.Below)] < 0.5 {
+		t.Errorf("it learnt from %v with the means %v; two of three things stand on the third", m.Columns, m.Mean)
+	}
+	if r, _ := w.read(key); r.State == engine.ModelChallenger {
+		w.pass(2, nil)
 	}
 }

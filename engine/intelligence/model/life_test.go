@@ -55,7 +55,7 @@ func newWard(t testing.TB) *ward {
 		t.Fatal(err)
 	}
 	reg := kernel.NewRegistry()
-	for _, k := range append(engine.Models(), engine.Datasets()) {
+	for _, k := range append(engine.Models(), engine.Datasets(), engine.Things()) {
 		if err := reg.Kind(k); err != nil {
 			t.Fatal(err)
 		}
