@@ -29,11 +29,18 @@ func client(t *testing.T, url string) *pgx.Conn {
 	return c
 }
 
-// Proves A02: a real PostgreSQL tells of sessions that wait for a lock, of the
-// oldest transaction, of its databases; an account without rights, a full
-// server, a wrong account are told apart.
+// Proves A02: what a real PostgreSQL tells, alone and with a replica.
 func TestPostgres(t *testing.T) {
-	at := storetest.Postgres(t)
+	s := storetest.NewPostgres(t)
+	t.Run("alone", func(t *testing.T) { alone(t, s) })
+	t.Run("replicated", func(t *testing.T) { replicated(t, s) })
+}
+
+// A server tells of sessions that wait for a lock, of the oldest transaction, of
+// its databases; an account without rights, a full server, a wrong account are
+// told apart.
+func alone(t *testing.T, s *storetest.PostgresServer) {
+	at := s.Database(t)
 	d := &Target{URL: at, Clock: clock.System()}
 	v, err := values(t, d)
 	if err != nil {
@@ -100,10 +107,9 @@ func TestPostgres(t *testing.T) {
 	}
 }
 
-// Proves A02: of a primary and its replica both ends are told, and that the
-// replica has lost its primary.
-func TestReplication(t *testing.T) {
-	s := storetest.NewPostgres(t)
+// Of a primary and its replica both ends are told, and that the replica has lost
+// its primary, which is killed.
+func replicated(t *testing.T, s *storetest.PostgresServer) {
 	at := s.Database(t)
 	u, _ := url.Parse(at)
 	dir, err := os.MkdirTemp("", "zhiwei-replica-")
@@ -131,11 +137,11 @@ func TestReplication(t *testing.T) {
 		return c
 	}
 	data := filepath.Join(dir, "data")
-	if out, err := command("pg_basebackup", "-h", "127.0.0.1", "-p", u.Port(), "-U", "zhiwei", "-D", data, "-R", "-X", "stream", "-c", "fast").CombinedOutput(); err != nil {
+	if out, err := command("pg_basebackup", "-h", "127.0.0.1", "-p", u.Port(), "-U", "zhiwei", "-D", data, "-R", "-X", "stream", "-c", "fast", "--no-sync").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	port := freePort(t)
-	c := command("postgres", "-D", data, "-p", port, "-k", dir, "-c", "listen_addresses=127.0.0.1")
+	c := command("postgres", "-D", data, "-p", port, "-k", dir, "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off")
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
