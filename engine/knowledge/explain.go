@@ -71,11 +71,15 @@ func (r *reasoning) verdict() engine.Verdict {
 }
 
 // unexplained are the symptoms of seen signs that no held fault makes likelier
-// than one in twenty.
+// than one in twenty, but of signs of which no mode speaks.
 func (r *reasoning) unexplained() []int {
 	var out []int
 	for f := range r.facts {
 		fact := &r.facts[f]
+		w := r.base.ways
+		if len(r.base.bySign[fact.sign])+len(w.down[fact.sign])+len(w.up[fact.sign]) == 0 {
+			continue
+		}
 		if fact.state == seen && 1-r.quiet[f] < max(0.05, 2*r.base.signs[fact.sign].Otherwise) {
 			out = append(out, fact.from...)
 		}
