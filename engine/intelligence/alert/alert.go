@@ -252,6 +252,11 @@ func (g *Grouper) take(now time.Time, firing []Finding) (untold int) {
 			a.There, a.Moved = true, now
 			if !a.Over.IsZero() {
 				a.Rose = now
+				// What another accounted for last time comes of a cause of its own this time:
+				// it must not bring back the group of that other.
+				if a.Reason == engine.ReasonParent || a.Reason == engine.ReasonRecheck || a.Reason == engine.ReasonInhibition {
+					a.Group = ""
+				}
 			}
 			a.Over = time.Time{}
 			a.Rises = append(a.Rises, now)

@@ -572,3 +572,33 @@ func BenchmarkEverythingFails(b *testing.B) {
 		}
 	}
 }
+
+// An application suffers from one of its databases, and after that is over from
+// the other: two incidents, and the second is not the first come again.
+func TestWhatSuffersBringsNoIncidentBack(t *testing.T) {
+	topo := engine.NewTopology([]engine.Thing{
+		{ID: "db1", Name: "db1", Class: engine.ClassDatabase, State: engine.Confirmed},
+		{ID: "db2", Name: "db2", Class: engine.ClassDatabase, State: engine.Confirmed},
+		{ID: "app", Name: "app", Class: engine.ClassApplication, State: engine.Confirmed, On: []engine.Link{{Type: engine.Uses, Thing: "db1"}, {Type: engine.Uses, Thing: "db2"}}},
+	})
+	g, now := New(Options{}), time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC)
+	look := func(things ...string) []Group {
+		t.Helper()
+		var firing []Finding
+		for _, id := range things {
+			firing = append(firing, Finding{Thing: id, Sign: "not-answering", Title: kind.T("检查不通", "Check fails"), Severity: engine.Critical})
+		}
+		now = now.Add(10 * time.Second)
+		return slices.DeleteFunc(g.Update(now, topo, firing, Rules{}).Groups, func(g Group) bool { return g.State != Shown })
+	}
+	first := look("db1", "app")
+	look()
+	second := look("db2", "app")
+	if len(first) != 1 || len(second) != 1 || first[0].ID == second[0].ID {
+		t.Fatalf("first %+v, second %+v", first, second)
+	}
+	look()
+	if again := look("db1"); len(again) != 1 || again[0].ID != first[0].ID {
+		t.Fatalf("what spoke comes again: %+v, not in %s", again, first[0].ID)
+	}
+}
