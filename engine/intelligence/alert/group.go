@@ -272,7 +272,7 @@ func (g *Grouper) assign(now time.Time, sets [][]*item) {
 			into = g.groups[g.storm]
 		}
 		if into == nil {
-			into = &group{ID: digest("group", set[0].ID), Opened: set[0].Rose, Begun: now}
+			into = &group{ID: digest("group", set[0].ID, set[0].Rose.UTC().Format(time.RFC3339Nano)), Opened: set[0].Rose, Begun: now}
 			g.groups[into.ID] = into
 		}
 		for _, o := range also {
