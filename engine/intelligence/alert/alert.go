@@ -133,12 +133,13 @@ type item struct {
 	Severity engine.Severity   `json:"severity"`
 	Labels   map[string]string `json:"labels,omitempty"`
 	Since    time.Time         `json:"since"`
-	Rose     time.Time         `json:"rose"`           // the latest rise
-	Moved    time.Time         `json:"moved"`          // when it last came or went
-	There    bool              `json:"there"`          // among the findings of the last look
-	Over     time.Time         `json:"over,omitzero"`  // when it ended; zero while it fires or is held
-	Rises    []time.Time       `json:"rises"`          // the latest ones
-	Flapping bool              `json:"flap,omitempty"` // held as firing
+	Rose     time.Time         `json:"rose"`               // the latest rise
+	Moved    time.Time         `json:"moved"`              // when it last came or went
+	There    bool              `json:"there"`              // among the findings of the last look
+	Over     time.Time         `json:"over,omitzero"`      // when it ended; zero while it fires or is held
+	Suffered bool              `json:"suffered,omitempty"` // when it ended another accounted for it
+	Rises    []time.Time       `json:"rises"`              // the latest ones
+	Flapping bool              `json:"flap,omitempty"`     // held as firing
 	Group    string            `json:"group,omitempty"`
 	Reason   string            `json:"reason,omitempty"`
 	By       string            `json:"by,omitempty"`
@@ -254,7 +255,7 @@ func (g *Grouper) take(now time.Time, firing []Finding) (untold int) {
 				a.Rose = now
 				// What another accounted for last time comes of a cause of its own this time:
 				// it must not bring back the group of that other.
-				if a.Reason == engine.ReasonParent || a.Reason == engine.ReasonRecheck || a.Reason == engine.ReasonInhibition {
+				if a.Suffered {
 					a.Group = ""
 				}
 			}
@@ -282,6 +283,7 @@ func (g *Grouper) take(now time.Time, firing []Finding) (untold int) {
 		}
 		if !a.There && !a.Flapping && a.Over.IsZero() {
 			a.Over = now
+			a.Suffered = a.Reason == engine.ReasonParent || a.Reason == engine.ReasonRecheck || a.Reason == engine.ReasonInhibition
 		}
 	}
 	return untold
