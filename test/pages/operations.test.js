@@ -51,7 +51,7 @@ before(async () => {
     } catch (error) {
       return String(error)
     }
-  }, service)
+  }, { script: service.script, url: service.url })
   assert.equal(refused, '')
   await page.context().close()
 })
@@ -129,7 +129,7 @@ test('what stands on what is drawn, found and opened, and what is measured of it
   await until(async () => {
     await page.reload()
     await page.getByRole('searchbox', { name: '查找指标' }).fill('probe_success')
-    return page.getByRole('img', { name: /probe_success/ }).first().waitFor({ timeout: 3000 }).then(() => true)
+    return page.getByRole('img', { name: /probe_success/ }).first().waitFor({ timeout: 10_000 }).then(() => true)
   }, 'what is measured of the service', thinking)
   assert.deepEqual(page.complaints, [])
   await page.context().close()
@@ -147,7 +147,7 @@ test('a death is seen as it happens, with its cause; a person approves, and the 
   await waits.waitFor({ timeout: thinking })
   incident = new URL(page.url()).pathname
   const scene = page.getByRole('region', { name: '周边与根因' })
-  await scene.getByRole('link', { name: /根因.*示例接口服务/ }).waitFor()
+  await scene.getByRole('link', { name: /示例接口服务/ }).filter({ hasText: '根因' }).waitFor()
   const thought = page.getByRole('region', { name: '判断', exact: true })
   await thought.getByRole('img', { name: /^概率 / }).first().waitFor()
   await thought.getByText('支持：应有且看到').first().waitFor()
