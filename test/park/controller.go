@@ -8,9 +8,6 @@ import (
 	"net"
 	"strings"
 	"time"
-
-	"zhiwei/drive/ipmi"
-	"zhiwei/kernel/clock"
 )
 
 // The file server's management controller is ipmi_sim of OpenIPMI: it speaks IPMI
@@ -89,11 +86,7 @@ func (w *World) addController(context.Context) error {
 	if err != nil {
 		return err
 	}
-	target := &ipmi.Target{Address: w.net.at(fileServer), User: ipmiUser, Password: ipmiPassword, Clock: clock.System()}
-	w.Units.Add(&Unit{Name: fileServer, Path: find("ipmi_sim"), Args: []string{"-c", w.file("conf", "ipmi.conf"), "-f", w.file("conf", "ipmi.emu"), "-n", "-s", w.Dir}, Dir: w.Dir, Ready: func(ctx context.Context) error {
-		_, err := target.Sample(ctx)
-		return err
-	}})
+	w.Units.Add(&Unit{Name: fileServer, Path: find("ipmi_sim"), Args: []string{"-c", w.file("conf", "ipmi.conf"), "-f", w.file("conf", "ipmi.emu"), "-n", "-s", w.Dir}, Dir: w.Dir, Ready: dialled(fmt.Sprintf("%s:%d", host, consolePort))})
 	return nil
 }
 
@@ -135,6 +128,9 @@ func prompt(c net.Conn) error {
 
 // fansTold is content where the controller tells that every fan turns.
 func fansTold(ctx context.Context, w *World) error {
+	// ipmitool waits ten seconds for what ipmi_sim never tells of its extensions.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	defer cancel()
 	text, err := w.Units.output(ctx, nil, nil, find("ipmitool"), "-I", "lanplus", "-H", w.net.host(fileServer), "-p", fmt.Sprint(ports[fileServer]), "-U", ipmiUser, "-P", ipmiPassword, "-L", "USER", "sdr", "type", "Fan")
 	if err != nil {
 		return err

@@ -6,10 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -330,26 +328,4 @@ func (w *World) rogue(name string) (*exec.Cmd, error) {
 	}
 	go func() { _ = cmd.Wait() }()
 	return cmd, nil
-}
-
-// health asks a service of the hospital how it is, past nginx.
-func (w *World) health(ctx context.Context, name string) error {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+w.net.at(name)+"/health", nil)
-	if err != nil {
-		return err
-	}
-	res, err := (&http.Client{Timeout: 3 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}).Do(r)
-	if err != nil {
-		return err
-	}
-	defer res.Body.Close()
-	if res.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s: %s", name, res.Status)
-	}
-	return nil
-}
-
-// base is the name of a file without its folder and ending.
-func base(name string) string {
-	return strings.TrimSuffix(filepath.Base(name), filepath.Ext(name))
 }

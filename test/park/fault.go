@@ -61,14 +61,6 @@ func choose(all []Fault, only string) ([]Fault, error) {
 	return out, nil
 }
 
-// needRoot is Fault.Needs of what only root may break.
-func needRoot(w *World) string {
-	if !w.Root {
-		return "root"
-	}
-	return ""
-}
-
 // until asks again and again until ask is content or the limit has passed; it
 // returns what ask said last.
 func until(ctx context.Context, limit time.Duration, ask func(context.Context) error) error {

@@ -45,11 +45,6 @@ func runs(unit string) func(context.Context, *World) error {
 	}
 }
 
-// well is content where a service of the hospital says it can do its work.
-func well(service string) func(context.Context, *World) error {
-	return func(ctx context.Context, w *World) error { return w.health(ctx, service) }
-}
-
 // takes is content where the broker takes clients, past the switch.
 func takes(ctx context.Context, w *World) error {
 	_, at := w.net.inner("mq-1")

@@ -26,6 +26,7 @@ type judge struct {
 	out    []outcome
 	quiet  quietness
 	alerts int // raised in all
+	shown  int // incidents made of them
 }
 
 // outcome is what became of one fault.
@@ -94,7 +95,12 @@ func (j *judge) sit(ctx context.Context, list []Fault) error {
 			fmt.Println("  afterwards:", err)
 		}
 	}
-	return j.rest(ctx)
+	if err := j.rest(ctx); err != nil {
+		return err
+	}
+	var err error
+	j.alerts, j.shown, err = j.p.Raised(ctx)
+	return err
 }
 
 // each asks once a second until ask says that it is enough, or the limit.

@@ -62,7 +62,7 @@ func TestTheWorldNoticesWhatIsBroken(t *testing.T) {
 	w := world(t)
 	t.Run("whole", func(t *testing.T) { testFaultsAreWhole(t, w) })
 	for _, name := range []string{
-		"api-killed", "db-idle-transaction", "dns-wrong", "port-down", "certificate-expiring", "backup-missing", "cooling-off", "fan-failed", "file-server-fan", "clock-skewed", "volume-full",
+		"api-killed", "db-idle-transaction", "dns-wrong", "port-down", "certificate-expiring", "backup-missing", "cooling-off", "fan-failed", "clock-skewed", "volume-full",
 	} {
 		list, err := choose(faults(), name)
 		if err != nil {

@@ -169,6 +169,29 @@ func (p *Product) newest(ctx context.Context, plural string) ([]kept, error) {
 	return page.Items, err
 }
 
+// Raised is how many times alerts rose and how many occurrences of incidents
+// people were told of, among the newest 200 of each.
+func (p *Product) Raised(ctx context.Context) (alerts, told int, err error) {
+	list, err := p.newest(ctx, "alerts")
+	if err != nil {
+		return 0, 0, err
+	}
+	for _, k := range list {
+		var a struct {
+			Rises int `json:"rises"`
+		}
+		if err := json.Unmarshal(k.Data, &a); err != nil {
+			return 0, 0, err
+		}
+		alerts += max(a.Rises, 1)
+	}
+	incidents, err := p.Incidents(ctx)
+	for _, t := range incidents {
+		told += max(len(t.Occurrences), 1)
+	}
+	return alerts, told, err
+}
+
 // Trouble is an incident with its state.
 type Trouble struct {
 	engine.Trouble

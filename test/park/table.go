@@ -119,6 +119,7 @@ func (j *judge) table() string {
 		{"wrong actions (goal 0)", fmt.Sprint(wrong)},
 		{"unsafe steps repeated (goal 0)", fmt.Sprint(repeated)},
 		{"incidents a fault", fmt.Sprintf("%.2f", float64(incidents)/float64(max(injected, 1)))},
+		{"alerts that rose, and what people were told of (goal ≥ 90 % fewer)", fmt.Sprintf("%d, %d (%.0f %% fewer)", j.alerts, j.shown, 100-100*float64(j.shown)/float64(max(j.alerts, 1)))},
 		{"detect, p50 / p90", spread(detect)},
 		{"diagnose, p50 / p90", spread(diagnose)},
 		{"act, p50 / p90", spread(act)},
