@@ -121,6 +121,10 @@ func (u *Units) output(ctx context.Context, as *syscall.Credential, env []string
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.Env = "/", &out, &out, append(os.Environ(), env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: as}
+	// Its children too: one that outlives it (of pg_basebackup) would keep its output
+	// open and us waiting.
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = 2 * time.Second
 	if err := u.spawn(cmd); err != nil {
 		return "", err
 	}
