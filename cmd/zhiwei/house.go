@@ -61,6 +61,7 @@ type house struct {
 	exports       *fhir.Exports
 
 	intake intake
+	push   pusher
 
 	endFeed context.CancelFunc // ends what the pages are told live
 	began   time.Time
@@ -149,6 +150,9 @@ func (h *house) start(ctx context.Context, running bool) error {
 	if running {
 		var err error
 		if h.series, err = local.Open(filepath.Join(h.dir, "series"), local.Options{Log: h.log}); err != nil {
+			return err
+		}
+		if h.series, err = h.push.copied(ctx, h, h.series); err != nil {
 			return err
 		}
 		owner, err := h.owner()
@@ -254,6 +258,9 @@ func (h *house) close(ctx context.Context) {
 	if h.kernel != nil {
 		h.kernel.Close()
 	}
+	if err := h.push.close(); err != nil {
+		h.log.Error("push", "err", err)
+	}
 	if h.series != nil {
 		if err := h.series.Close(); err != nil {
 			h.log.Error("series", "err", err)
@@ -288,6 +295,7 @@ func (h *house) metrics() []prometheus.Family {
 	if op := h.operator(); op != nil {
 		out = append(out, h.intake.metrics(op.Strangers())...)
 	}
+	out = append(out, h.push.metrics()...)
 	return append(out,
 		prometheus.One("zhiwei_loop_waiting", "gauge", "Records that wait for a look of a loop.", float64(waiting)),
 		prometheus.One("zhiwei_loop_failing", "gauge", "Records whose last look failed.", float64(failing)))
