@@ -158,7 +158,9 @@ test('a death is seen as it happens, with its cause; a person approves, and the 
   await page.getByRole('region', { name: '各阶段用时' }).getByText('自动恢复').waitFor({ timeout: thinking })
   await page.getByRole('region', { name: '处置与验证' }).getByText('已奏效').waitFor()
   const line = page.getByRole('region', { name: '时间线' })
-  await line.getByText('示例运维').waitFor()
+  const folded = line.getByRole('button', { name: /^中间还有/ })
+  if (await folded.count()) await folded.click()
+  await line.getByText('示例运维').first().waitFor()
   assert.ok((await line.getByRole('listitem').count()) >= 5)
   await until(async () => (await fetch(service.url)).ok, 'the service to be back')
 
