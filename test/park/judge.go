@@ -246,11 +246,17 @@ func (j *judge) look(ctx context.Context, o *outcome, began time.Time) {
 	best, also := 0, 0
 	for _, t := range list {
 		last := t.Last()
-		if last == nil || last.DetectedAt.Before(began) {
+		if last == nil {
 			continue
 		}
+		seen := last.DetectedAt
+		if seen.Before(began) { // an older incident that is open counts where something new was tried for it
+			if seen = tried(t, began); seen.IsZero() {
+				continue
+			}
+		}
 		o.incidents++
-		first(&o.detected, began, &last.DetectedAt)
+		first(&o.detected, began, &seen)
 		if last.DiagnosedAt != nil {
 			first(&o.diagnosed, began, last.DiagnosedAt)
 		}
@@ -280,6 +286,17 @@ func (j *judge) look(ctx context.Context, o *outcome, began time.Time) {
 			o.rank = 0
 		}
 	}
+}
+
+// tried is when the first remedy of an incident after a time was begun; zero where
+// there is none.
+func tried(t Trouble, after time.Time) time.Time {
+	for _, x := range t.Tries {
+		if x.At.After(after) {
+			return x.At
+		}
+	}
+	return time.Time{}
 }
 
 // first keeps the earliest time since the fault; a time before it counts as at
