@@ -6,7 +6,7 @@ set -uo pipefail
 cd "$(dirname "$0")/.."
 export CGO_ENABLED=${CGO_ENABLED-0} GOFLAGS=${GOFLAGS--trimpath}
 
-raced=(./kernel/... ./drive/... ./domain/people/... ./door/gate/... ./engine/... ./apps/library-desk)
+raced=(./kernel/... ./drive/... ./domain/people/... ./door/gate/... ./engine/automation ./engine/data ./engine/intelligence/detect ./apps/library-desk)
 passed=0
 failed=0
 failures=()
