@@ -291,7 +291,7 @@ func (a *App) Metrics(ctx context.Context, thing string) ([]MetricView, error) {
 		}
 		m := catalogue[v.Name]
 		v.Title, v.Unit = m.Title, m.Unit
-		only := []string{`thing="` + thing + `"`}
+		only := []string{"thing=" + quote(thing)}
 		for _, k := range sortedKeys(v.Labels) {
 			if k != "instance" && k != "job" {
 				only = append(only, k+"="+quote(v.Labels[k]))
