@@ -244,7 +244,12 @@ restart) "$0" stop "$2"; "$0" start "$2" ;;
 status) alive ;;
 esac
 `, self, s.pid, s.address)
-	if err := os.WriteFile(s.control, []byte(script), 0o700); err != nil {
+	// A child forked by another test meanwhile would hold the file open for writing,
+	// and a program that is being written cannot be started (ETXTBSY).
+	syscall.ForkLock.RLock()
+	err = os.WriteFile(s.control, []byte(script), 0o700)
+	syscall.ForkLock.RUnlock()
+	if err != nil {
 		h.Fatal(err)
 	}
 	h.Cleanup(s.kill)
