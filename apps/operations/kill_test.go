@@ -55,7 +55,7 @@ func operate(dir string) error {
 	err = apps.Start(ctx, "kill "+dir, func(name string) *app.Host {
 		return &app.Host{
 			Kernel: k, Series: s, Clock: clock.System(), DataDir: filepath.Join(dir, name), Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
-			Config: func(section string, into any) error { return section0(quick, section, into) },
+			Config: func(section string, into any) error { return decodeSection(quick, section, into) },
 		}
 	})
 	if err != nil {
@@ -127,7 +127,7 @@ func enter(ctx context.Context, k *kernel.Kernel, dir string) error {
 
 // Killed at each step of an incident and started again, the loop goes on where it
 // was: the program is started once and not twice, and the incident recovers.
-// Proves A05 A09.
+// Proves A03 A05.
 func TestKilledAtEveryStep(t *testing.T) {
 	for _, at := range []string{"open", "running", "+run", "proving", "worked"} {
 		t.Run(at, func(t *testing.T) {

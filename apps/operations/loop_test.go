@@ -76,7 +76,7 @@ func open(t *testing.T, config string) *house {
 		return &app.Host{
 			Kernel: h.k, Series: s, Clock: clk, DataDir: filepath.Join(h.dir, name),
 			Log:    slog.New(slog.NewTextHandler(testLog{t}, &slog.HandlerOptions{Level: slog.LevelWarn})),
-			Config: func(section string, into any) error { return section0(config, section, into) },
+			Config: func(section string, into any) error { return decodeSection(config, section, into) },
 		}
 	})
 	if err != nil {
@@ -94,7 +94,7 @@ func open(t *testing.T, config string) *house {
 	return h
 }
 
-func section0(text, name string, into any) error {
+func decodeSection(text, name string, into any) error {
 	var all map[string]yaml.Node
 	if err := yaml.Unmarshal([]byte(text), &all); err != nil {
 		return err
@@ -302,7 +302,7 @@ func (h *house) say(verb, evidence string) {
 }
 
 // A program dies; it is found, the cause told, the program started again, the
-// proof seen, and a case proposed. Proves A05 A06 A09 B01.
+// proof seen, and a case proposed. Proves A02 A03 A05 A09 B01.
 func TestWhatDiesIsStartedAgain(t *testing.T) {
 	t.Parallel()
 	h := open(t, quick)
@@ -326,7 +326,7 @@ func TestWhatDiesIsStartedAgain(t *testing.T) {
 }
 
 // A program hangs: it is restarted, since it is there and does not answer.
-// Proves A05 B20.
+// Proves A03 A05 B20.
 func TestWhatHangsIsRestarted(t *testing.T) {
 	t.Parallel()
 	h := open(t, quick)
@@ -342,7 +342,7 @@ func TestWhatHangsIsRestarted(t *testing.T) {
 }
 
 // Nothing is done without approval where the level asks for it; a person approves
-// and it is done; the red button holds even that. Proves A09 A10.
+// and it is done; the red button holds even that. Proves A05.
 func TestPeopleDecide(t *testing.T) {
 	t.Parallel()
 	h := open(t, quick)
@@ -367,7 +367,7 @@ func TestPeopleDecide(t *testing.T) {
 }
 
 // While the red button is pressed nothing is done and everything is told; when it
-// is released the remedy is applied. Proves A10.
+// is released the remedy is applied. Proves A05.
 func TestTheRedButton(t *testing.T) {
 	t.Parallel()
 	h := open(t, quick)
@@ -390,7 +390,7 @@ func TestTheRedButton(t *testing.T) {
 }
 
 // At the level “advise” a person is told what would be done, and nothing is.
-// Proves A09.
+// Proves A05.
 func TestAdviceIsNoAction(t *testing.T) {
 	t.Parallel()
 	h := open(t, quick)
@@ -412,7 +412,7 @@ func TestAdviceIsNoAction(t *testing.T) {
 }
 
 // A database takes what stands on it along: one incident, and the database is
-// what is started. Proves A06 A09 B04.
+// what is started. Proves A03 A09.
 func TestTheParentGoesFirst(t *testing.T) {
 	t.Parallel()
 	h := open(t, quick)

@@ -165,7 +165,7 @@ func one(t *testing.T, p *pushed, expr string) float64 {
 	return r.Series[0].Points[0].Value
 }
 
-// Proves A02: our own light agent measures its host and what it is told of, over
+// Proves A06: our own light agent measures its host and what it is told of, over
 // TLS with a token; what it measures while the line is cut and it is killed again
 // and again arrives in the end, all of it.
 func TestAgentIsKilledWhileTheLineIsCut(t *testing.T) {

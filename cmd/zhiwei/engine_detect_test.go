@@ -10,7 +10,7 @@ import (
 
 // A series is scored a row a row, the same in a prefix as in the whole.
 //
-// Proves A09
+// Proves A10
 func TestEngineDetect(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("timestamp,value\n")

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// Proves A09 at the command line: a cause is named with its reason, quiet is an
+// Proves A10 at the command line: a cause is named with its reason, quiet is an
 // answer, and a table that cannot be used is a mistake of the caller's.
 func TestEngineRootcause(t *testing.T) {
 	dir := t.TempDir()

@@ -110,7 +110,7 @@ func serve(t testing.TB, clk clock.Clock) (string, *kept, *otlp.Counts) {
 	return srv.URL, k, counts
 }
 
-// Proves A02 against the real counterpart: OpenTelemetry's own library measures,
+// Proves A06 against the real counterpart: OpenTelemetry's own library measures,
 // logs, compresses and sends.
 func TestOpenTelemetrySends(t *testing.T) {
 	url, k, counts := serve(t, clock.System())

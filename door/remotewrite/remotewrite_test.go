@@ -102,7 +102,7 @@ func post(t *testing.T, url string, raw []byte, headers ...string) (int, string)
 	return res.StatusCode, string(body)
 }
 
-// Proves A02: what others push is kept, and what cannot be is answered with a
+// Proves A06: what others push is kept, and what cannot be is answered with a
 // sentence that says why, while the rest of the request is kept.
 func TestWhatIsPushed(t *testing.T) {
 	name, host := label("__name__", "m"), label("thing", "thing/a")
@@ -212,7 +212,7 @@ func eventually(t *testing.T, f func() bool) {
 	}
 }
 
-// Proves A02 against the real counterpart: Debian's Prometheus measures itself
+// Proves A06 against the real counterpart: Debian's Prometheus measures itself
 // and pushes to us.
 func TestPrometheusPushes(t *testing.T) {
 	if _, err := exec.LookPath("prometheus"); err != nil {

@@ -27,7 +27,7 @@ func open(t *testing.T, take func(Trap)) *Door {
 	return d
 }
 
-// Proves A02: net-snmp's own senders reach the door with traps of version 1 and
+// Proves A06: net-snmp's own senders reach the door with traps of version 1 and
 // 2c, and with informs, which are answered; strangers do not.
 func TestRealSenders(t *testing.T) {
 	if _, err := exec.LookPath("snmptrap"); err != nil {
@@ -72,7 +72,7 @@ func TestRealSenders(t *testing.T) {
 	}
 }
 
-// Proves A02: net-snmp's sender reaches the door with traps of version 3, where
+// Proves A06: net-snmp's sender reaches the door with traps of version 3, where
 // user, passwords and level are right.
 func TestVersion3(t *testing.T) {
 	if _, err := exec.LookPath("snmptrap"); err != nil {

@@ -95,7 +95,7 @@ func next(t *testing.T, from <-chan syslog.Message) syslog.Message {
 	}
 }
 
-// Proves A02: util-linux' logger reaches the door in all forms it knows, and a
+// Proves A06: util-linux' logger reaches the door in all forms it knows, and a
 // sender over TLS does.
 func TestRealSenders(t *testing.T) {
 	logger, err := exec.LookPath("logger")

@@ -29,7 +29,7 @@ func client(t *testing.T, url string) *pgx.Conn {
 	return c
 }
 
-// Proves A02: what a real PostgreSQL tells, alone and with a replica.
+// Proves A06: what a real PostgreSQL tells, alone and with a replica.
 func TestPostgres(t *testing.T) {
 	s := storetest.NewPostgres(t)
 	t.Run("alone", func(t *testing.T) { alone(t, s) })

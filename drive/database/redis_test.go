@@ -81,7 +81,7 @@ func server(t *testing.T, program string, args ...string) *exec.Cmd {
 	return c
 }
 
-// Proves A02: a real Redis with a replica tells of memory, connections, evicted
+// Proves A06: a real Redis with a replica tells of memory, connections, evicted
 // keys, replication; a wrong password, a full and a dead one are told apart.
 func TestRedis(t *testing.T) {
 	port, other := freePort(t), freePort(t)

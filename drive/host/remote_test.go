@@ -39,7 +39,7 @@ func called(_ int, name string, args []string, want string) bool {
 	return name == want || strings.Contains(want, " ") && strings.Contains(strings.Join(args, " "), want)
 }
 
-// Proves A02: what the script of a remote machine tells is what this machine
+// Proves A06: what the script of a remote machine tells is what this machine
 // tells of itself: every metric, each with the same labels, sizes alike.
 func TestRemoteIsAsLocal(t *testing.T) {
 	clk := clock.System()

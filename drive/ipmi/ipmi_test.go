@@ -93,7 +93,7 @@ func controller(t *testing.T) *Target {
 	return &Target{Address: "127.0.0.1:" + port, User: "ops", Password: "geheim", Clock: clock.System()}
 }
 
-// Proves A02: a controller that speaks IPMI tells of its sensors, of a fan below
+// Proves A06: a controller that speaks IPMI tells of its sensors, of a fan below
 // its limit, of its event log and whether the machine is on, and switches it on.
 func TestIPMI(t *testing.T) {
 	d := controller(t)

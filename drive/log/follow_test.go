@@ -76,7 +76,7 @@ func put(t *testing.T, path, text string) {
 	}
 }
 
-// Proves A02: lines come once they are whole, over renaming, truncation and a
+// Proves A06: lines come once they are whole, over renaming, truncation and a
 // restart, each once and in order.
 func TestFollow(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "app.log")

@@ -66,7 +66,7 @@ func start(t *testing.T) string {
 	}
 }
 
-// Proves A02: an air conditioner is read and set through pymodbus' server.
+// Proves A06: an air conditioner is read and set through pymodbus' server.
 func TestARealServer(t *testing.T) {
 	set := modbus.Register{Metric: "cooling_setpoint_celsius", Table: modbus.Holding, Address: 0, Type: modbus.Uint16, Scale: 0.1}
 	on := modbus.Register{Metric: "cooling_running", Table: modbus.Coil, Address: 0, Type: modbus.Bit}

@@ -48,7 +48,7 @@ func measure(t *testing.T, m probe.Measured, clk clock.Clock) map[string]float64
 	return out
 }
 
-// Proves A02: a check that fails says why.
+// Proves A06: a check that fails says why.
 func TestWhyItFails(t *testing.T) {
 	broken := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusBadGateway) }))
 	defer broken.Close()
@@ -130,7 +130,7 @@ func secure(t *testing.T, until time.Time) (address string, roots *x509.CertPool
 	return l.Addr().String(), roots
 }
 
-// Proves A02: a certificate's end is told whether it is trusted or not.
+// Proves A06: a certificate's end is told whether it is trusted or not.
 func TestCertificates(t *testing.T) {
 	until := time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)
 	address, roots := secure(t, until)
@@ -199,7 +199,7 @@ func names(t *testing.T) string {
 	return c.LocalAddr().String()
 }
 
-// Proves A02: a name that answers, one that is wrong and one that is not there
+// Proves A06: a name that answers, one that is wrong and one that is not there
 // are told apart.
 func TestNames(t *testing.T) {
 	server := names(t)
@@ -225,7 +225,7 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// Proves A02: a host that is there answers echoes, and loss is told where none
+// Proves A06: a host that is there answers echoes, and loss is told where none
 // come back.
 func TestEchoes(t *testing.T) {
 	m := probe.Measured{Check: "c", ICMP: &probe.ICMP{Address: "127.0.0.1"}, Prober: probe.Prober{Clock: clock.System()}}

@@ -69,7 +69,7 @@ func controller(t *testing.T) (*httptest.Server, func() []string) {
 	return s, func() []string { mu.Lock(); defer mu.Unlock(); return append([]string(nil), resets...) }
 }
 
-// Proves A02: a controller is read and told to switch a server on, once, by who
+// Proves A06: a controller is read and told to switch a server on, once, by who
 // may; its certificate is compared.
 func TestController(t *testing.T) {
 	s, resets := controller(t)

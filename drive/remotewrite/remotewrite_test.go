@@ -150,7 +150,7 @@ func inOrder(t *testing.T, got []float64, from, to int) {
 	}
 }
 
-// Proves A02: what is measured while the line is cut arrives when it is back,
+// Proves A06: what is measured while the line is cut arrives when it is back,
 // whole and in order.
 func TestTheLineIsCut(t *testing.T) {
 	answers := []int{503, 500, 429, 401, 403, 404, 408, 502}
@@ -234,7 +234,7 @@ func TestBound(t *testing.T) {
 	inOrder(t, c.values(), lost, n)
 }
 
-// Proves A02: a kill at any byte of a write costs no sample that Append had
+// Proves A06: a kill at any byte of a write costs no sample that Append had
 // taken. The folder is cut at every length a kill could leave and opened again.
 func TestKilledAtAnyByte(t *testing.T) {
 	dir := t.TempDir()

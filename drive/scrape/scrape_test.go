@@ -25,7 +25,7 @@ import (
 	"zhiwei/kernel/errs"
 )
 
-// Proves A02: what Prometheus' own client library exposes is read, in both of
+// Proves A06: what Prometheus' own client library exposes is read, in both of
 // its forms.
 func TestARealClient(t *testing.T) {
 	reg := prometheus.NewRegistry()

@@ -78,7 +78,7 @@ func answers(t *testing.T, target snmp.Target) func() bool {
 	}
 }
 
-// Proves A02: net-snmp's agent is asked in v2c and in v3 with every level of
+// Proves A06: net-snmp's agent is asked in v2c and in v3 with every level of
 // security, and refuses what it must.
 func TestARealAgent(t *testing.T) {
 	address, dir := freeUDP(t), t.TempDir()
@@ -201,7 +201,7 @@ func recording(down map[int]bool, changed map[int]int, uptime int) string {
 	return out.String()
 }
 
-// Proves A02: a switch of 48 ports is read from snmpsim: names, speeds, errors,
+// Proves A06: a switch of 48 ports is read from snmpsim: names, speeds, errors,
 // duplex, flaps between rounds, sensors, neighbours.
 func TestASwitch(t *testing.T) {
 	address, dir := freeUDP(t), t.TempDir()

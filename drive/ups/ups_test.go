@@ -51,7 +51,7 @@ func run(t *testing.T, dir string, name string, args ...string) *os.File {
 	return log
 }
 
-// Proves A02: a UPS behind a real upsd is read, loses its mains, is told to test
+// Proves A06: a UPS behind a real upsd is read, loses its mains, is told to test
 // its battery by who may, and not by who may not.
 func TestARealServer(t *testing.T) {
 	driver, server := tool(t, "dummy-ups"), tool(t, "upsd")

@@ -101,7 +101,7 @@ func settled(clk *clock.Manual, c *data.Collector) {
 	}
 }
 
-// Proves A02: targets are spread over their interval by their ids, each keeps
+// Proves A06: targets are spread over their interval by their ids, each keeps
 // its place, and no instant sees more than its share.
 func TestTargetsAreSpread(t *testing.T) {
 	f := newFleet(t, 1000, 30*time.Second, time.Second)
@@ -125,7 +125,7 @@ func TestTargetsAreSpread(t *testing.T) {
 	}
 }
 
-// Proves A02: devices that do not answer delay none that does, and are asked
+// Proves A06: devices that do not answer delay none that does, and are asked
 // less often until they come back.
 func TestTheDeadDelayNobody(t *testing.T) {
 	f := newFleet(t, 600, 30*time.Second, 20*time.Millisecond)

@@ -74,7 +74,7 @@ func until(t *testing.T, s series.Store, expr string, at time.Time, want string)
 	}
 }
 
-// Proves A02: what is told is kept, what is told no more ends, what fails is
+// Proves A06: what is told is kept, what is told no more ends, what fails is
 // down, and rounds are skipped and never piled up.
 func TestRounds(t *testing.T) {
 	t0 := time.Date(2026, 3, 2, 1, 0, 0, 0, time.UTC)

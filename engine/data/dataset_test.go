@@ -15,7 +15,7 @@ import (
 	"zhiwei/series/local"
 )
 
-// Proves A04: a data set is cut from real series, with its gaps; the same cut
+// Proves A06: a data set is cut from real series, with its gaps; the same cut
 // gives the same digest, and its quality says what is wrong with it.
 func TestDatasets(t *testing.T) {
 	s, err := local.Open(t.TempDir(), local.Options{})

@@ -27,7 +27,7 @@ func prefixes(list ...string) (out []netip.Prefix) {
 	return out
 }
 
-// Proves A03: only the given range is asked, without what is excluded, and who
+// Proves A06: only the given range is asked, without what is excluded, and who
 // listens there is found.
 func TestSweep(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.7.9:0")
@@ -130,7 +130,7 @@ func TestReconcile(t *testing.T) {
 	}
 }
 
-// Proves A03: what is found becomes proposed things of the ledger, once; a
+// Proves A06: what is found becomes proposed things of the ledger, once; a
 // person confirms; a device that vanishes is marked and never deleted, and the
 // mark goes when it is back.
 func TestTheLedger(t *testing.T) {

@@ -24,7 +24,7 @@ import (
 	"zhiwei/store/storetest"
 )
 
-// Proves A04: a data set that a person finishes is cut when its time is over,
+// Proves A06: a data set that a person finishes is cut when its time is over,
 // kept with its content, labelled by the incidents of its time, of one version
 // after the other; what cannot be cut goes back with the reason.
 func TestFreezing(t *testing.T) {

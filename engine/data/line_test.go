@@ -83,7 +83,7 @@ func startSSHD(t *testing.T) *sshd {
 	}
 }
 
-// Proves A02: a machine is measured over a real OpenSSH server with nothing
+// Proves A06: a machine is measured over a real OpenSSH server with nothing
 // installed there, over one connection that is made anew where it broke; a host
 // that shows another key is told nothing.
 func TestOverSSH(t *testing.T) {

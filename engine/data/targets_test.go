@@ -37,7 +37,7 @@ func thing(address string, labels ...string) engine.Thing {
 	return t
 }
 
-// Proves A02: the labels of a thing say what measures it, under ids that stay.
+// Proves A06: the labels of a thing say what measures it, under ids that stay.
 func TestTargets(t *testing.T) {
 	for want, labels := range map[string][]string{
 		"":                                    {"location", "1F", "via", "local", "port", "2222", "act_port_free", "x", "snmp_set", "w"},

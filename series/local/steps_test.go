@@ -101,7 +101,7 @@ func same(a, b, within float64) bool {
 	return a == b || math.IsNaN(a) && math.IsNaN(b) || math.Abs(a-b) <= within*max(math.Abs(a), math.Abs(b), 1e-3)
 }
 
-// Proves A02: what is kept in steps answers as what came would have: means, sums,
+// Proves A06: what is kept in steps answers as what came would have: means, sums,
 // counts, least and greatest agree in every whole interval, rates closely.
 func TestStepsAgree(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())

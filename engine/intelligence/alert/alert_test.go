@@ -17,7 +17,7 @@ import (
 // one incident, whose first root is the switch; and when the switch is back, what
 // does not follow speaks for itself.
 //
-// Proves A03
+// Proves A10
 func TestSwitchDies(t *testing.T) {
 	for seed := range uint64(10) {
 		s := hospital(t, seed, Options{Settle: 10 * time.Second})
@@ -389,7 +389,7 @@ func TestInhibitionCircle(t *testing.T) {
 // finding is lost; killed and restored at any look the outcomes are the same; and
 // records are told a course of verbs that their lifecycle allows.
 //
-// Proves A05
+// Proves A10
 func TestNoCriticalIsLost(t *testing.T) {
 	verbs := map[string]kind.Verb{}
 	for _, v := range engine.AlertKinds()[0].Lifecycle.Verbs {

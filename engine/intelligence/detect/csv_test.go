@@ -21,7 +21,7 @@ func copied(t *testing.T, in string) (string, error) {
 
 // Rows come back as they were written, with two columns more.
 //
-// Proves A09
+// Proves A10
 func TestCopyAddsTwoColumns(t *testing.T) {
 	in := "\ufefftimestamp,value\r\n2026-03-02 00:00:00,1.50\r\n2026-03-02T00:05:00Z,1e3\n\n1772410200,\n1772410500, NaN\n1772410500000000000,007\n2026-03-02 00:20,-0"
 	want := "timestamp,value,anomaly_score,alarm\n2026-03-02 00:00:00,1.50,0.000000,0\n2026-03-02T00:05:00Z,1e3,"
@@ -38,7 +38,7 @@ func TestCopyAddsTwoColumns(t *testing.T) {
 // The output on a prefix of the rows is the prefix of the output, however the
 // bytes arrive.
 //
-// Proves A09
+// Proves A10
 func TestCopyIsOnline(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("timestamp,value\n")

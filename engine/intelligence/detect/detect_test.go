@@ -77,7 +77,7 @@ func alarms(verdicts []Verdict) (at []int) {
 // half; what is said of a prefix is the prefix of what is said; and a detector that
 // was written down and read back in the middle goes on as if nothing had happened.
 //
-// Proves A09
+// Proves A10
 func TestVerdictsDependOnThePastAloneAndSurviveRestarts(t *testing.T) {
 	for _, size := range sizes {
 		for seed := range uint64(6) {
@@ -115,7 +115,7 @@ func TestVerdictsDependOnThePastAloneAndSurviveRestarts(t *testing.T) {
 
 // The bounds of memory hold for the state and for what lies in memory.
 //
-// Proves A09
+// Proves A10
 func TestADetectorStaysInItsBounds(t *testing.T) {
 	for size, bound := range map[Size]int{Small: 1 << 10, Large: 50 << 10} {
 		d := New(size)
@@ -140,7 +140,7 @@ func TestADetectorStaysInItsBounds(t *testing.T) {
 // What happens to a series, and whether somebody should be called: within so many
 // points of the event, and how often in all.
 //
-// Proves A09
+// Proves A10
 func TestEventsAreFoundWithoutTuning(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 7))
 	noise := make([]float64, 5000)

@@ -12,7 +12,7 @@ import (
 // A pool keeps its bounds, counts what it refuses, and gives the large detectors
 // to the series that matter and stir.
 //
-// Proves A09
+// Proves A10
 func TestAPoolGivesPlacesByClaim(t *testing.T) {
 	p := NewPool(10, 2)
 	next := func(key string, weight float64, i int, v float64) Verdict {
@@ -62,7 +62,7 @@ func TestAPoolGivesPlacesByClaim(t *testing.T) {
 
 // A pool that is put back series by series goes on as it was.
 //
-// Proves A09
+// Proves A10
 func TestAPoolSurvivesRestarts(t *testing.T) {
 	p, q := NewPool(5, 2), NewPool(5, 2)
 	at := func(i int) time.Time { return start.Add(time.Duration(i) * 5 * time.Minute) }

@@ -53,7 +53,7 @@ func (w *ward) weigh(id string, m *learn.Model, set record.Key) engine.ModelOrde
 	return o
 }
 
-// Proves A05: a delivered model is taken only if it does better here. One that
+// Proves A10: a delivered model is taken only if it does better here. One that
 // learnt at a hospital where a visit costs the processor twice as much is turned
 // away by what this site measured; one that learnt from the same kind of service,
 // and more of it, may challenge the champion.
@@ -133,7 +133,7 @@ func TestStopped(t *testing.T) {
 	}
 }
 
-// Proves A05: a program that is stopped while a model learns begins again and
+// Proves A10: a program that is stopped while a model learns begins again and
 // comes to the same weights.
 func TestRestartWhileLearning(t *testing.T) {
 	weights := func(interrupt bool) any {

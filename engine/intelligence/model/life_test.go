@@ -255,7 +255,7 @@ func (w *ward) states(key record.Key) []string {
 	return out
 }
 
-// Proves A05: a model goes from a frozen data set to champion by what was measured
+// Proves A10: a model goes from a frozen data set to champion by what was measured
 // alone: on rows it never saw, beside nobody on live data, on a share of the
 // things. When the service changes under it, that is noted as drift, a successor
 // learns from the newest data, proves itself better, and takes over; and when the

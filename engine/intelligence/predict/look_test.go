@@ -16,7 +16,7 @@ import (
 // The store of the product is asked with what the drives and the exporters tell;
 // everything that will fail is foreseen, nothing else, most urgent first.
 //
-// Proves A03
+// Proves A10
 func TestLook(t *testing.T) {
 	s, err := local.Open(t.TempDir(), local.Options{Retention: 90 * day})
 	if err != nil {

@@ -127,7 +127,7 @@ func sound(t *testing.T, r Result) {
 	}
 }
 
-// Proves A09: the cause is found where the symptom stops, not where it is felt
+// Proves A10: the cause is found where the symptom stops, not where it is felt
 // or largest; and A03: on a quiet system nobody is accused.
 func TestCauses(t *testing.T) {
 	r := rand.New(rand.NewPCG(seed, 1))

@@ -101,7 +101,7 @@ func train(t testing.TB, algorithm, purpose string, frames []learn.Frame, s lear
 	return back, held
 }
 
-// Proves A05: every stock anomaly model learns what is normal without labels and
+// Proves A10: every stock anomaly model learns what is normal without labels and
 // finds, in rows later than it learnt from, faults that no single value shows; each
 // does better than the largest distance from the mean.
 func TestAnomalyModels(t *testing.T) {
@@ -157,7 +157,7 @@ func queue(seed uint64, days int) learn.Frame {
 	return f
 }
 
-// Proves A05: the attention model learns which earlier row matters. The waiting
+// Proves A10: the attention model learns which earlier row matters. The waiting
 // room can be foretold from the visits two rows before but for a noise of 1, the
 // visits not at all but by their mean: what is reached is close to the best there
 // is.
@@ -235,7 +235,7 @@ func TestTrainingIsBounded(t *testing.T) {
 	}
 }
 
-// Proves A05: over a topology, the graph model finds where it began. When a
+// Proves A10: over a topology, the graph model finds where it began. When a
 // database slows down, its own latency is unusual and that of the applications on
 // it, which suffer as much, is as expected; a slow application is found as well.
 func TestGraphModel(t *testing.T) {
@@ -331,7 +331,7 @@ func disks(seed uint64, n, rows int) []learn.Frame {
 	return out
 }
 
-// Proves A05: labelled rows teach what comes before a fault; what is foretold of
+// Proves A10: labelled rows teach what comes before a fault; what is foretold of
 // later rows is far above the share of faults and above the best single value.
 func TestFailureModels(t *testing.T) {
 	for _, algorithm := range []string{engine.ByBoosting, engine.ByLogistic} {
