@@ -115,8 +115,18 @@ var _ = declare(
 	Metric{Name: "probe_dns_answers", Type: Gauge, Unit: "1", Labels: perCheck, Title: tr("域名应答数", "Answers to a name")},
 )
 
-// Of databases and caches: drive/database (PostgreSQL, Redis).
+// Of databases and caches: drive/database (PostgreSQL, MariaDB and MySQL, Redis).
 var _ = declare(
+	Metric{Name: "database_queries_slow_total", Type: Counter, Unit: "1", Title: tr("慢语句数", "Statements that took longer than the server's limit")},
+	Metric{Name: "database_lock_waits_total", Type: Counter, Unit: "1", Title: tr("行锁等待次数", "Times a session waited for a row")},
+	Metric{Name: "database_buffer_size_bytes", Type: Gauge, Unit: "By", Title: tr("缓冲池大小", "Size of the buffer pool")},
+	Metric{Name: "database_buffer_used_bytes", Type: Gauge, Unit: "By", Title: tr("缓冲池已用", "Data in the buffer pool")},
+	Metric{Name: "database_buffer_dirty_bytes", Type: Gauge, Unit: "By", Title: tr("缓冲池脏页", "Data in the buffer pool that is not written yet")},
+	Metric{Name: "database_buffer_waits_total", Type: Counter, Unit: "1", Title: tr("等待空闲缓冲页次数", "Times a free page of the buffer pool was waited for")},
+	Metric{Name: "database_binary_log_bytes", Type: Gauge, Unit: "By", Title: tr("二进制日志大小", "Size of the binary logs")},
+	Metric{Name: "database_replication_receiving", Type: Gauge, Unit: "1", Title: tr("副本在接收日志", "Replica receives the log")},
+	Metric{Name: "database_replication_applying", Type: Gauge, Unit: "1", Title: tr("副本在应用日志", "Replica applies the log")},
+	Metric{Name: "database_replication_failed", Type: Gauge, Unit: "1", Title: tr("副本应用日志出错", "Replica stopped at a change that it could not apply")},
 	Metric{Name: "database_connect_seconds", Type: Gauge, Unit: "s", Title: tr("数据库连接用时", "Time a connection and sign-in took")},
 	Metric{Name: "database_temporary_bytes_total", Type: Counter, Unit: "By", Labels: perDatabase, Title: tr("临时文件字节", "Bytes written to temporary files")},
 	Metric{Name: "database_commands_total", Type: Counter, Unit: "1", Title: tr("执行的命令数", "Commands done")},

@@ -13,7 +13,8 @@ packages=(
 	nut-server nut-client   # a UPS that is none
 	python3-pymodbus        # an air conditioner that is none
 	openssh-server          # servers, as another user of this machine
-	redis-server            # a service that is asked
+	redis-server mariadb-server # a service that is asked, and the other database
+	smartmontools           # disks that are asked for their health
 	nginx-light mosquitto   # the front door and the message broker of the fault park
 	ipmitool openipmi       # management controllers of servers, and one that is none
 	prometheus victoria-metrics # that push to us, and that we push to

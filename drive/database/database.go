@@ -1,16 +1,18 @@
 // Package database measures databases and caches by asking them about
-// themselves: PostgreSQL over SQL, Redis with INFO. It reads no table of anybody
-// and changes nothing.
+// themselves: PostgreSQL, MariaDB and MySQL over SQL, Redis with INFO. It reads no
+// table of anybody and changes nothing.
 //
 // Sources: PostgreSQL 15, chapter 28.2 (the statistics views) and 54
-// (pg_stat_activity and others, back to version 12); Redis 7, "INFO" and the
-// RESP2 protocol.
+// (pg_stat_activity and others, back to version 12); MariaDB 10.11, "SHOW" and
+// "Information Schema InnoDB Tables"; MySQL 8.4, chapters 15.7.7 and 28.4; Redis 7,
+// "INFO" and the RESP2 protocol.
 package database
 
 import (
 	"context"
 	"errors"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -22,7 +24,10 @@ import (
 
 // Target is a database server.
 type Target struct {
-	URL      string // postgres://user@host:port/database, redis://host:port, rediss:// with TLS
+	// URL is postgres://user@host:port/database, mysql://user@host:port/ (mariadb:// is
+	// the same; ?tls=true asks for a trusted certificate, without it a connection is
+	// encrypted where the server offers it), redis://host:port, rediss:// with TLS.
+	URL      string
 	User     string // empty: that of the URL
 	Password string // never logged
 	Clock    clock.Clock
@@ -55,13 +60,14 @@ func (*Target) Name() string { return "database" }
 // Validate says what is wrong with the address: Invalid.
 func (t *Target) Validate() error {
 	u, err := url.Parse(t.URL)
-	known := err == nil && (u.Scheme == "postgres" || u.Scheme == "postgresql" || u.Scheme == "redis" || u.Scheme == "rediss")
+	known := err == nil && slices.Contains([]string{"postgres", "postgresql", "mysql", "mariadb", "redis", "rediss"}, u.Scheme)
 	password := false
 	if known && u.User != nil {
 		_, password = u.User.Password()
 	}
 	if !known || u.Host == "" || password {
-		return errs.E(errs.Invalid, op, "", "数据库地址应为 postgres://账号@主机:端口/库名 或 redis://主机:端口；口令写在凭据里。", "A database's address is postgres://account@host:port/database or redis://host:port; the password stands in a credential.").At("url")
+		return errs.E(errs.Invalid, op, "", "数据库地址应为 postgres://账号@主机:端口/库名、mysql://账号@主机:端口/ 或 redis://主机:端口；口令写在凭据里。",
+			"A database's address is postgres://account@host:port/database, mysql://account@host:port/ or redis://host:port; the password stands in a credential.").At("url")
 	}
 	return nil
 }
@@ -116,8 +122,11 @@ func (t *Target) Sample(ctx context.Context) ([]series.Sample, error) {
 }
 
 func (t *Target) open(ctx context.Context) (session, error) {
-	if strings.HasPrefix(t.URL, "redis") {
+	switch {
+	case strings.HasPrefix(t.URL, "redis"):
 		return t.openRedis(ctx)
+	case strings.HasPrefix(t.URL, "mysql"), strings.HasPrefix(t.URL, "mariadb"):
+		return t.openMaria(ctx)
 	}
 	return t.openPostgres(ctx)
 }

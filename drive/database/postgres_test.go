@@ -100,7 +100,7 @@ func alone(t *testing.T, s *storetest.PostgresServer) {
 	if v, err := values(t, &Target{URL: at, User: "no_such", Clock: clock.System()}); !errs.Is(err, errs.Unauthenticated) || v["database_up"] != 0 {
 		t.Errorf("unknown account: %v, %v", v, err)
 	}
-	for _, bad := range []string{"", "mysql://x", "postgres://u:p@h/d", "redis://"} {
+	for _, bad := range []string{"", "oracle://x", "postgres://u:p@h/d", "redis://"} {
 		if _, err := (&Target{URL: bad, Clock: clock.System()}).Sample(t.Context()); !errs.Is(err, errs.Invalid) {
 			t.Errorf("%q: %v", bad, err)
 		}
