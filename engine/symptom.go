@@ -42,6 +42,9 @@ func (s Severity) Rank() int {
 	return 0
 }
 
+// Calls tells whether it is worth calling somebody: it is more than a warning.
+func (s Severity) Calls() bool { return s.Rank() >= Minor.Rank() }
+
 // Symptom is one observation of one thing: what the data and intelligence
 // engines hand to the knowledge engine. It says what is, not what it means: a
 // metric within its bounds is a symptom too, and speaks against the causes that

@@ -39,7 +39,7 @@ func incidentOf(group string) record.Key {
 
 // open makes or reopens the incident of a group that calls somebody.
 func (a *App) open(ctx context.Context, h *loop.Handle, topo *engine.Topology, g alert.Group) error {
-	if g.State != alert.Shown || g.Firing == 0 || g.Severity.Rank() < engine.Minor.Rank() {
+	if g.State != alert.Shown || g.Firing == 0 || !g.Severity.Calls() {
 		return nil
 	}
 	key := incidentOf(g.ID)
@@ -49,7 +49,7 @@ func (a *App) open(ctx context.Context, h *loop.Handle, topo *engine.Topology, g
 	}
 	now := ms(a.clock.Now())
 	if !there {
-		t := engine.Trouble{Group: g.ID, Times: 1, Occurrences: []engine.Occurrence{{DetectedAt: ms(g.Opened)}}}
+		t := engine.Trouble{Group: g.ID, Times: 1, Occurrences: []engine.Occurrence{{DetectedAt: ms(g.Called)}}}
 		a.describe(&t, topo, g)
 		t.Moments = append(t.Moments, engine.Moment{At: now, What: engine.MomentDetected, Say: g.Say})
 		raw, err := json.Marshal(t)

@@ -79,6 +79,9 @@ func (t *term) query(thing string) string {
 	if len(labels) > 0 {
 		out += "{" + strings.Join(labels, ",") + "}"
 	}
+	if t.fn == trendFunction { // two samples make a line too: a third of the span must have been observed
+		return "(" + t.around(out) + " and " + out + " offset " + t.third() + ")"
+	}
 	return t.around(out)
 }
 
@@ -95,6 +98,13 @@ func (t *term) around(selector string) string {
 	return t.fn + "(" + selector + ")"
 }
 
+// third is a third of the term's span, which has one unit.
+func (t *term) third() string {
+	n, _ := strconv.Atoi(t.span[:len(t.span)-1])
+	unit := map[byte]int{'s': 1, 'm': 60, 'h': 3600, 'd': 86400, 'w': 604800}[t.span[len(t.span)-1]]
+	return strconv.Itoa(max(n*unit/3, 1)) + "s"
+}
+
 // node is one operation: a number, a term, time(), an aggregation of a term, or
 // an operator over two.
 type node struct {
@@ -108,13 +118,32 @@ func (n *node) isTruth() bool {
 	return slices.Contains([]string{"<", "<=", ">", ">=", "==", "!=", "and", "or"}, n.op)
 }
 
+// measures tells whether a term is in it.
+func (n *node) measures() bool {
+	return n != nil && (n.term != nil || n.a.measures() || n.b.measures())
+}
+
+// idle tells whether a comparison in it measures nothing: PromQL has none such.
+func (n *node) idle() bool {
+	switch {
+	case n == nil:
+		return false
+	case n.op == "and" || n.op == "or":
+		return n.a.idle() || n.b.idle()
+	}
+	return !n.measures()
+}
+
 // functions over a range, as PromQL has them; anomaly is ours and has none.
 var rangeFunctions = []string{
 	"rate", "irate", "increase", "delta", "deriv", "changes", "resets", "avg_over_time", "max_over_time",
-	"min_over_time", "sum_over_time", "count_over_time", "predict_linear",
+	"min_over_time", "sum_over_time", "count_over_time", trendFunction,
 }
 
 var aggregations = []string{"avg", "sum", "min", "max", "count"}
+
+// trendFunction goes on along the line through a range.
+const trendFunction = "predict_linear"
 
 // anomalyFunction marks terms that come from detectors and not from PromQL.
 const anomalyFunction = "anomaly"
@@ -137,6 +166,9 @@ func ParseCondition(source string) (*Condition, error) {
 	}
 	if err == nil && len(p.c.terms) == 0 {
 		err = fmt.Errorf("it looks at no metric")
+	}
+	if err == nil && root.idle() {
+		err = fmt.Errorf("a comparison in it looks at no metric")
 	}
 	if err != nil {
 		return nil, fail(err.Error())
@@ -319,7 +351,7 @@ func (p *parser) grouping() []string {
 
 var (
 	word     = regexp.MustCompile(`^[a-zA-Z_:][a-zA-Z0-9_:]*$`)
-	timeSpan = regexp.MustCompile(`^([0-9]+)([smhdw])`)
+	timeSpan = regexp.MustCompile(`^[1-9][0-9]{0,5}[smhdw]`)
 )
 
 func (p *parser) term() (*term, error) {
@@ -361,7 +393,7 @@ func (p *parser) term() (*term, error) {
 			return nil, err
 		}
 	}
-	if t.fn == "predict_linear" {
+	if t.fn == trendFunction {
 		if err := p.take(","); err != nil {
 			return nil, err
 		}

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/prometheus/prometheus/promql/parser"
+
 	"zhiwei/engine"
 	"zhiwei/engine/knowledge"
 	"zhiwei/kernel/errs"
@@ -206,8 +208,8 @@ func FuzzCondition(f *testing.F) {
 			return
 		}
 		if q := c.Query(""); q != "" {
-			if _, err := knowledge.ParseCondition(q); err != nil {
-				t.Fatalf("%q is written as %q, which is not read again: %v", text, q, err)
+			if _, err := parser.ParseExpr(q); err != nil {
+				t.Fatalf("%q is written as %q, which is not PromQL: %v", text, q, err)
 			}
 		}
 	})

@@ -31,6 +31,9 @@ type Group struct {
 	State  State     `json:"state"`
 	Into   string    `json:"into,omitempty"`
 	Opened time.Time `json:"opened"` // the first rise
+	// Called is when the first of what calls somebody now rose; zero where nothing
+	// does.
+	Called time.Time `json:"called,omitzero"`
 	// Severity is the worst of what fires and no person keeps quiet; Cleared where
 	// nothing does. New says that the group is shown for the first time, Worse that it
 	// is worse than when it was last New or Worse.
@@ -121,6 +124,7 @@ func (g *Grouper) suppress(now time.Time, items []*item, was map[*item]told) {
 func (g *Grouper) gather(now time.Time, items []*item) {
 	byID := make(map[string]*item, len(items))
 	var fresh []*item
+	g.release(items)
 	for _, a := range items {
 		byID[a.ID] = a
 		if gr := g.groups[a.Group]; gr != nil && gr.Storm && a.Severity == engine.Critical {
@@ -141,6 +145,23 @@ func (g *Grouper) gather(now time.Time, items []*item) {
 		if gr := g.groups[a.Group]; gr != nil && gr.Storm && a.Reason == "" {
 			a.Reason, a.By = engine.ReasonStorm, gr.ID
 			a.Why = kind.T("告警风暴中，合并提示", "Told together with the others of the storm")
+		}
+	}
+}
+
+// release lets go of the mere warnings of a group that called somebody and does
+// not any more: they do not keep it open, and what rises next is not of it because
+// it has to do with them.
+func (g *Grouper) release(items []*item) {
+	calling := map[string]bool{}
+	for _, a := range items {
+		if a.Severity.Calls() {
+			calling[a.Group] = true
+		}
+	}
+	for _, a := range items {
+		if gr := g.groups[a.Group]; gr != nil && !calling[a.Group] && !gr.Storm && gr.Told.Calls() {
+			a.Group = ""
 		}
 	}
 }
@@ -272,7 +293,7 @@ func (g *Grouper) assign(now time.Time, sets [][]*item) {
 			into = g.groups[g.storm]
 		}
 		if into == nil {
-			into = &group{ID: digest("group", set[0].ID, set[0].Rose.UTC().Format(time.RFC3339Nano)), Opened: set[0].Rose, Begun: now}
+			into = &group{ID: digest("group", set[0].ID, now.UTC().Format(time.RFC3339Nano)), Opened: set[0].Rose, Begun: now}
 			g.groups[into.ID] = into
 		}
 		for _, o := range also {
@@ -362,6 +383,9 @@ func (g *Grouper) stand(now time.Time, gr *group, list []*item) Group {
 			t.Hushed++
 		default:
 			speak = append(speak, a)
+			if a.Severity.Calls() && (t.Called.IsZero() || a.Rose.Before(t.Called)) {
+				t.Called = a.Rose
+			}
 			if a.Severity.Rank() > t.Severity.Rank() {
 				t.Severity = a.Severity
 			}

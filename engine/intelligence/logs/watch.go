@@ -233,7 +233,7 @@ func (w *Watch) judge(id ID, r *rate, end time.Time) {
 		case !r.Burst && score >= burstScore && count >= burstLeast:
 			r.Burst = true
 			severity := Wording(t.Text)
-			if severity.Rank() < engine.Minor.Rank() {
+			if !severity.Calls() {
 				severity = engine.Minor
 			}
 			w.pending = append(w.pending, Finding{
