@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"time"
 
+	"zhiwei/kernel"
 	"zhiwei/kernel/kind"
+	"zhiwei/kernel/record"
 )
 
 // The kinds of the intent engine. An intent is what is wanted, in a sentence; a
@@ -102,8 +104,24 @@ type Subject struct {
 // systems but those of the boot, of the system's own packages and of memory.
 const PartData = "data"
 
-// Hours are times of the week.
+// The days that only a calendar tells, and not the week.
+const (
+	OnWorking     = "working"     // working days, make-up days among them and public holidays not
+	OnOff         = "off"         // all others: weekends and public holidays
+	OnHoliday     = "holiday"     // public holidays
+	ButNotHoliday = "not-holiday" // the days of the week but for public holidays
+)
+
+// CalendarChina is the calendar record that tells the working days and public
+// holidays of goals. The intent engine writes it, as the State Council published
+// them; a site may change it.
+var CalendarChina = record.Key{Kind: kernel.CalendarKind, ID: "china"}
+
+// Hours are times of the week, or of the days of a calendar.
 type Hours struct {
+	// On is OnWorking … by CalendarChina, whose time zone the hours are in then; empty:
+	// by the week alone.
+	On    string `json:"on,omitempty"`
 	Days  []int  `json:"days,omitempty"`  // 1 Monday … 7 Sunday; none: every day
 	From  string `json:"from,omitempty"`  // "08:00"; empty: midnight
 	Until string `json:"until,omitempty"` // "18:00"; of the next day where it is not after From; empty: midnight
@@ -273,7 +291,14 @@ func intentKind() kind.Kind {
 				number("min", "下限", "At least"), number("max", "上限", "At most"), number("share", "比例", "Share"),
 				{Name: "period", Type: kind.Duration, Title: tr("考核周期", "Period")},
 				{Name: "hours", Type: kind.Object, Title: tr("时段", "Hours"), Fields: []kind.Field{
-					{Name: "days", Type: kind.Int, Many: true, Title: tr("星期", "Days")}, kind.Line("from", "从", "From"), kind.Line("until", "到", "Until"),
+					{Name: "on", Type: kind.Code, Title: tr("按工作日历", "By the calendar"), Options: []kind.Option{
+						{Code: OnWorking, Title: tr("工作日", "Working days")},
+						{Code: OnOff, Title: tr("休息日", "Days off")},
+						{Code: OnHoliday, Title: tr("法定节假日", "Public holidays")},
+						{Code: ButNotHoliday, Title: tr("法定节假日除外", "Except public holidays")},
+					}},
+					{Name: "days", Type: kind.Int, Many: true, Title: tr("星期", "Days")},
+					kind.Line("from", "从", "From"), kind.Line("until", "到", "Until"),
 				}},
 				{Name: "strength", Type: kind.Code, Title: tr("约束", "Strength"), Options: []kind.Option{
 					{Code: AsLimit, Title: tr("必须", "Limit")}, {Code: AsTarget, Title: tr("目标", "Target")}, {Code: AsWish, Title: tr("尽量", "Wish")},

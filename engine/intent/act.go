@@ -35,7 +35,7 @@ func (e *Engine) act(ctx context.Context, h *loop.Handle, w *world, rec record.R
 	for _, one := range list {
 		for _, r := range one.standing.Now {
 			key, isThing := record.ParseKey(r.Thing)
-			if r.State != engine.GoalMissed || !isThing || key.Kind != engine.ThingKind || !asked(one.goal.Hours, now.In(e.o.Zone)) || done >= mostActs {
+			if r.State != engine.GoalMissed || !isThing || key.Kind != engine.ThingKind || !w.times(one.goal.Hours, e.o.Zone).asked(now) || done >= mostActs {
 				continue
 			}
 			if one.goal.Subject.How != engine.EachThing && one.standing.State != engine.GoalMissed {

@@ -23,7 +23,8 @@ type piece struct {
 	period string
 	hours  *engine.Hours
 	days   []int
-	word   bool // the days were told by a word that may mean another calendar
+	on     string // days of a calendar
+	word   bool   // the days were told by a word that may mean those of the calendar
 	say    problem
 }
 
@@ -141,6 +142,9 @@ func (c *chunker) step() {
 		c.put(1, piece{what: over, period: v})
 	case t.is(days):
 		c.days()
+	case t.is(calendarDays):
+		v, _ := t.value(calendarDays)
+		c.put(1, piece{what: within, on: v})
 	case t.is(negation):
 		n := c.past(1)
 		if next := c.peek(n); next.is(above) || next.is(below) {

@@ -38,9 +38,10 @@ type Engine struct {
 	o     Options
 	meter meter
 
-	mu     sync.Mutex
-	world  *world
-	seenAt time.Time
+	mu        sync.Mutex
+	world     *world
+	seenAt    time.Time
+	delivered bool // the calendar
 }
 
 // New makes an engine. Its loops are Loop and Knobs.
@@ -51,7 +52,7 @@ func New(o Options) *Engine {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Engine{o: o, meter: meter{store: o.Series, zone: o.Zone}}
+	return &Engine{o: o, meter: meter{store: o.Series}}
 }
 
 // LoopName is the loop that reads and measures intents; its principal is
@@ -115,7 +116,7 @@ func (e *Engine) understand(ctx context.Context, h *loop.Handle, rec record.Reco
 	if err != nil {
 		return err
 	}
-	r, err := w.read(in.Text)
+	r, err := w.read(in.Text, h.Clock().Now())
 	unclear := []string{}
 	if errs.Is(err, errs.Invalid) {
 		unclear = append(unclear, errs.Sentence(err, "zh")+" "+errs.Sentence(err, "en"))
@@ -155,6 +156,12 @@ func (e *Engine) around(ctx context.Context, h *loop.Handle, fresh bool) (*world
 	now := h.Clock().Now()
 	if e.world != nil && !fresh && now.Sub(e.seenAt) < step && !now.Before(e.seenAt) {
 		return e.world, nil
+	}
+	if !e.delivered {
+		if err := deliverCalendar(ctx, h.Kernel(), h.Principal()); err != nil {
+			return nil, err
+		}
+		e.delivered = true
 	}
 	w, err := lookAround(ctx, h.Kernel(), h.Principal())
 	if err != nil {

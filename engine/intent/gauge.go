@@ -48,10 +48,7 @@ const (
 )
 
 // meter measures goals over a series store.
-type meter struct {
-	store series.Store
-	zone  *time.Location
-}
+type meter struct{ store series.Store }
 
 // reading is one series of a goal, with the group it tells of.
 type reading struct {
@@ -189,22 +186,7 @@ func judge(g engine.Goal, groups []group, list []reading, from, to time.Time) []
 	return out
 }
 
-// asked tells whether the goal is meant at an instant.
-func asked(h *engine.Hours, at time.Time) bool {
-	if h == nil {
-		return true
-	}
-	minute := at.Hour()*60 + at.Minute()
-	from, until := minutes(h.From, 0), minutes(h.Until, 24*60)
-	day := int(at.Weekday()+6)%7 + 1
-	in := func(day int) bool { return len(h.Days) == 0 || slices.Contains(h.Days, day) }
-	if from < until {
-		return in(day) && minute >= from && minute < until
-	}
-	// Over midnight: the hours after it belong to the day before.
-	return in(day) && minute >= from || in((day+5)%7+1) && minute < until
-}
-
+// minutes are those of the day at a time "08:30"; empty stands for none.
 func minutes(text string, empty int) int {
 	h, m, ok := strings.Cut(text, ":")
 	hour, err := strconv.Atoi(h)
@@ -217,7 +199,7 @@ func minutes(text string, empty int) int {
 
 // measure brings metricHolds up to now, a day at most. more says that there is
 // further to go.
-func (mt *meter) measure(ctx context.Context, id string, g engine.Goal, m Measure, groups []group, now time.Time) (more bool, err error) {
+func (mt *meter) measure(ctx context.Context, id string, g engine.Goal, m Measure, groups []group, when times, now time.Time) (more bool, err error) {
 	last := now.Add(-settled).Truncate(step)
 	labels := map[string]string{"intent": id, "goal": g.ID}
 	from := last.Add(-min(periodOf(g), backwards))
@@ -247,7 +229,7 @@ func (mt *meter) measure(ctx context.Context, id string, g engine.Goal, m Measur
 	if known {
 		for i, v := range judge(g, groups, list, from, to) {
 			at := from.Add(time.Duration(i) * step)
-			if v == unsure || !asked(g.Hours, at.In(mt.zone)) {
+			if v == unsure || !when.asked(at) {
 				continue
 			}
 			value := 1.0
@@ -316,20 +298,12 @@ func (mt *meter) over(ctx context.Context, id string, g engine.Goal, window time
 func promTime(d time.Duration) string { return strconv.FormatInt(int64(d/time.Second), 10) + "s" }
 
 // steps is how many steps a goal is asked for in the time before an instant.
-func (mt *meter) steps(g engine.Goal, window time.Duration, at time.Time) float64 {
-	if g.Hours == nil {
-		return float64(window / step)
+func steps(when times, window time.Duration, at time.Time) float64 {
+	var sum time.Duration
+	for from, until := range when.spans(at.Add(-window), at) {
+		sum += until.Sub(from)
 	}
-	// A week tells it all; counted by quarters of an hour it is some hundred looks.
-	const quarter = 15 * time.Minute
-	n := 0
-	week := 7 * 24 * time.Hour
-	for t := at.Add(-week).Truncate(quarter); t.Before(at); t = t.Add(quarter) {
-		if asked(g.Hours, t.In(mt.zone)) {
-			n++
-		}
-	}
-	return float64(n) * float64(quarter/step) * float64(window) / float64(week)
+	return float64(sum) / float64(step)
 }
 
 // The windows of burn rates: an alarm where both the long and the short one burn

@@ -95,12 +95,11 @@ func TestHoursAreOfTheWeek(t *testing.T) {
 		{&engine.Hours{From: "22:00"}, at(3, 23, 0), true},
 		{&engine.Hours{From: "22:00"}, at(3, 1, 0), false},
 	} {
-		if got := asked(c.h, c.at); got != c.want {
+		if got := (times{Hours: c.h, zone: time.UTC}).asked(c.at); got != c.want {
 			t.Errorf("%+v at %s: %v", c.h, c.at.Format("Mon 15:04"), got)
 		}
 	}
-	mt := &meter{zone: time.UTC}
-	if n := mt.steps(engine.Goal{Hours: work}, 7*24*time.Hour, at(16, 0, 0)); n != 5*600 {
+	if n := steps(times{Hours: work, zone: time.UTC}, 7*24*time.Hour, at(16, 0, 0)); n != 5*600 {
 		t.Errorf("%v minutes of a week", n)
 	}
 }

@@ -311,8 +311,9 @@ func (r *reader) fill(c *clause) {
 				c.hours.From, c.hours.Until = p.hours.From, p.hours.Until
 			}
 			c.hours.Days = append(c.hours.Days, p.days...)
+			r.calendarDays(c, p)
 			if p.word {
-				r.take("“工作日”按周一至周五计，不扣除法定节假日", "working days are Monday to Friday, public holidays among them")
+				r.take("按周一至周五计，法定节假日也算；若要按日历，请写“工作日”", "weekdays are Monday to Friday, public holidays among them; write “working days” for those of the calendar")
 			}
 		case plain:
 			if p.form == name {
@@ -339,12 +340,28 @@ func (r *reader) fill(c *clause) {
 		if everyDay {
 			h.Days = nil
 		}
-		if h.From == "" && h.Until == "" && len(h.Days) == 0 {
+		if h.From == "" && h.Until == "" && len(h.Days) == 0 && h.On == "" {
 			c.hours = nil
 			if everyDay && c.period == "" {
 				c.period = "24h"
 			}
 		}
+	}
+}
+
+// calendarDays takes days that a calendar tells into a clause.
+func (r *reader) calendarDays(c *clause, p piece) {
+	h := c.hours
+	switch {
+	case p.on != "" && (h.On == "" || h.On == p.on || h.On == engine.ButNotHoliday && p.on == engine.OnWorking):
+		h.On = p.on
+	case p.on == "" || p.on == engine.ButNotHoliday && h.On == engine.OnWorking: // working days are none
+	default:
+		r.twice(p)
+		return
+	}
+	if len(h.Days) > 0 && len(h.Days) < 7 && h.On != "" && h.On != engine.ButNotHoliday {
+		r.twice(p)
 	}
 }
 
@@ -391,6 +408,10 @@ func (r *reader) phrase(c *clause, p piece, measured int, head *int, atClass *[]
 		r.requests(p)
 	case p.is(vague):
 		r.unclear(p.from, p.to, kind.T("“"+p.text+"”是什么时候不清楚；请写明星期和起止时间，例如“每天 22:00–6:00”。", "When “"+p.text+"” is is not clear; write the days and hours, such as “every day 22:00–6:00”."))
+	case p.is(feast):
+		u := r.unclear(p.from, p.to, kind.T("“"+p.text+"”是只指法定节假日，还是也包括周末？", "Whether “"+p.text+"” are public holidays or weekends too is not clear."))
+		r.choice(u, kind.T("法定节假日", "public holidays"), p.from, p.to, kind.T("法定节假日", "public holidays"))
+		r.choice(u, kind.T("休息日（周末与法定节假日）", "days off (weekends and public holidays)"), p.from, p.to, kind.T("休息日", "days off"))
 	case p.is(filler), p.is(ofTime), p.is(ofCases), p.is(judged), p.is(orLess), p.is(through) && p.text != "-":
 	default:
 		r.unknown(p)

@@ -43,7 +43,11 @@ func brief(g engine.Goal) string {
 		b.WriteString(" over " + g.Period)
 	}
 	if h := g.Hours; h != nil {
-		fmt.Fprintf(&b, " in %v %s-%s", h.Days, h.From, h.Until)
+		days := fmt.Sprint(h.Days)
+		if h.On != "" {
+			days = strings.TrimSpace(h.On + " " + strings.Trim(days, "[]"))
+		}
+		fmt.Fprintf(&b, " in %s %s-%s", days, h.From, h.Until)
 	}
 	if g.Strength != engine.AsTarget {
 		b.WriteString(" " + g.Strength)
@@ -90,7 +94,7 @@ func TestSentencesAreRead(t *testing.T) {
 		{"95% 的严重故障在一刻钟内 20 分钟内处置", nil},
 		{"95% 的严重故障在 15 分钟内处置", []string{"answer-time each critical incident ≤900 share 0.95"}},
 		{"respond to 95% of critical incidents within fifteen minutes", []string{"answer-time each critical incident ≤900 share 0.95"}},
-		{"工作日 8 点到 18 点，门诊服务 99.9% 的时间可用", []string{"availability each application “门诊” ≥1 share 0.999 in [1 2 3 4 5] 08:00-18:00"}},
+		{"工作日 8 点到 18 点，门诊服务 99.9% 的时间可用", []string{"availability each application “门诊” ≥1 share 0.999 in working 08:00-18:00"}},
 		{"on weekdays from 8 am to 6 pm the outpatient service is available 99.9% of the time", []string{"availability each application “outpatient” ≥1 share 0.999 in [1 2 3 4 5] 08:00-18:00"}},
 		{"检验系统每月可用率不低于 99.95%", []string{"availability each application “检验” ≥1 share 0.9995"}},
 		{"the lab system's availability is at least 99.95 % every quarter", []string{"availability each application “lab” ≥1 share 0.9995 over 2160h"}},
@@ -128,7 +132,19 @@ func TestSentencesAreRead(t *testing.T) {
 		{"重大故障一刻钟内有人接手", []string{"answer-time each critical incident ≤900"}},
 		{"answer every critical incident within a quarter of an hour", []string{"answer-time each critical incident ≤900"}},
 		{"critical incidents must be acknowledged in 15 minutes", []string{"answer-time each critical incident ≤900 limit"}},
-		{"工作日上午8点到下午6点，门诊系统可用率99.9%", []string{"availability each application “门诊” ≥1 share 0.999 in [1 2 3 4 5] 08:00-18:00"}},
+		{"工作日上午8点到下午6点，门诊系统可用率99.9%", []string{"availability each application “门诊” ≥1 share 0.999 in working 08:00-18:00"}},
+		{"on working days from 8 am to 6 pm the outpatient service is available 99.9% of the time", []string{"availability each application “outpatient” ≥1 share 0.999 in working 08:00-18:00"}},
+		{"门诊系统工作日 8–18 点 2 秒内应答", []string{"response-time each application “门诊” ≤2 in working 08:00-18:00"}},
+		{"business days 08:00-18:00: the outpatient service answers within 2 s", []string{"response-time each application “outpatient” ≤2 in working 08:00-18:00"}},
+		{"法定节假日机房温度不超过 26 度", []string{"temperature each room ≤26 in holiday -"}},
+		{"on public holidays the machine room stays below 26 °C", []string{"temperature each room ≤26 in holiday -"}},
+		{"休息日 9:00–17:00，机房温度不超过 26 度", []string{"temperature each room ≤26 in off 09:00-17:00"}},
+		{"the machine room is at most 26 °C on days off", []string{"temperature each room ≤26 in off -"}},
+		{"每天 8:00–18:00（法定节假日除外），急诊系统 1 秒内应答", []string{"response-time each application “急诊” ≤1 in not-holiday 08:00-18:00"}},
+		{"the emergency service answers within 1 s on Monday to Saturday from 8:00 to 18:00 except public holidays", []string{"response-time each application “emergency” ≤1 in not-holiday 1 2 3 4 5 6 08:00-18:00"}},
+		{"工作日（不含法定节假日）门诊系统 2 秒内应答", []string{"response-time each application “门诊” ≤2 in working -"}},
+		{"工作日和周末门诊系统 2 秒内应答", nil},
+		{"法定节假日和工作日门诊系统 2 秒内应答", nil},
 		{"夜间 22 点至次日 6 点，机房温度不超过 30 度", []string{"temperature each room ≤30 in [] 22:00-06:00"}},
 		{"夜间机房温度不超过 30 度", nil},
 		{"节假日机房温度不超过 26 度", nil},
@@ -321,6 +337,12 @@ func anyGoal(rnd *rand.Rand) engine.Goal {
 		}
 		if len(h.Days) == 0 || pick(2) {
 			h.From, h.Until = fmt.Sprintf("%02d:%02d", rnd.IntN(24), 1+rnd.IntN(59)), []string{"", "17:30", "06:00"}[rnd.IntN(3)]
+		}
+		if pick(2) {
+			h.On = []string{engine.OnWorking, engine.OnOff, engine.OnHoliday, engine.ButNotHoliday}[rnd.IntN(4)]
+			if h.On != engine.ButNotHoliday {
+				h.Days = nil
+			}
 		}
 		g.Hours = h
 	}

@@ -145,13 +145,30 @@ func sayBounds(g engine.Goal, m Measure, english bool) string {
 	return ""
 }
 
+// calendarWords are what the days of a calendar are called.
+var calendarWords = map[string]kind.Text{
+	engine.OnWorking:     kind.T("工作日", "working days"),
+	engine.OnOff:         kind.T("休息日", "days off"),
+	engine.OnHoliday:     kind.T("法定节假日", "public holidays"),
+	engine.ButNotHoliday: kind.T("法定节假日除外", "except public holidays"),
+}
+
+func inWords(t kind.Text, english bool) string {
+	if english {
+		return t.EN
+	}
+	return t.ZH
+}
+
 func sayHours(h engine.Hours, english bool) string {
 	out := "，"
 	if english {
 		out = ", on "
 	}
 	list := h.Days
-	if len(list) == 0 {
+	if words, ok := calendarWords[h.On]; ok && h.On != engine.ButNotHoliday {
+		out += inWords(words, english)
+	} else if len(list) == 0 {
 		out += map[bool]string{true: "every day", false: "每天"}[english]
 	}
 	for i, d := range list {
@@ -164,8 +181,12 @@ func sayHours(h engine.Hours, english bool) string {
 			out += hourWords[d-1][0]
 		}
 	}
+	but := ""
+	if h.On == engine.ButNotHoliday {
+		but = " " + inWords(calendarWords[h.On], english)
+	}
 	if h.From == "" && h.Until == "" {
-		return out
+		return out + but
 	}
 	from, until := h.From, h.Until
 	if from == "" {
@@ -175,7 +196,7 @@ func sayHours(h engine.Hours, english bool) string {
 		until = "24:00"
 	}
 	if english {
-		return out + " from " + from + " to " + until
+		return out + " from " + from + " to " + until + but
 	}
-	return out + " " + from + "–" + until
+	return out + " " + from + "–" + until + but
 }

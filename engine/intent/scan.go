@@ -93,6 +93,10 @@ func scan(sentence []rune, names *lexicon) []token {
 			i++
 			continue
 		}
+		if (text[i] == '(' || text[i] == ')') && !bracketed(out, text[i]) {
+			i++
+			continue
+		}
 		t, ok := numeric(text, i, out)
 		p, end, inLexicon := words.at(text, i)
 		if inLexicon && !stands(text, i, end, out) {
@@ -122,6 +126,15 @@ func scan(sentence []rune, names *lexicon) []token {
 		}
 	}
 	return out
+}
+
+// bracketed tells whether a bracket belongs to a name: it goes on one, or ends
+// what one began.
+func bracketed(before []token, r rune) bool {
+	if len(before) == 0 || before[len(before)-1].form != name || before[len(before)-1].quoted {
+		return false
+	}
+	return r == '(' || strings.ContainsAny(before[len(before)-1].text, "(（")
 }
 
 // closing finds the quotation mark that closes the one at i; 0 where none does.

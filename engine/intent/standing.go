@@ -23,6 +23,7 @@ import (
 type measured struct {
 	goal     engine.Goal
 	measure  Measure
+	when     times
 	groups   []group
 	readings []reading
 	standing engine.GoalStanding
@@ -43,6 +44,11 @@ func (e *Engine) goal(ctx context.Context, h *loop.Handle, w *world, id string, 
 		one.standing.Say = kind.T("没有指标“"+g.Measure+"”", "there is no measure “"+g.Measure+"”")
 		return one, false, nil
 	}
+	one.when = w.times(g.Hours, e.o.Zone)
+	if why := one.when.broken(); why.ZH != "" {
+		one.standing.Say = kind.T("工作日历不能用："+why.ZH, "the calendar cannot be used: "+why.EN)
+		return one, false, nil
+	}
 	if m.cases() {
 		return one, false, e.answered(ctx, h, one, now)
 	}
@@ -51,7 +57,7 @@ func (e *Engine) goal(ctx context.Context, h *loop.Handle, w *world, id string, 
 	if list := matchers(m, g, one.groups); len(list) > 0 {
 		s.Query = m.query(list[0])
 	}
-	if more, err = e.meter.measure(ctx, id, g, m, one.groups, now); err != nil {
+	if more, err = e.meter.measure(ctx, id, g, m, one.groups, one.when, now); err != nil {
 		return one, false, err
 	}
 	window := max(m.Look, 5*time.Minute)
@@ -82,16 +88,16 @@ func (e *Engine) goal(ctx context.Context, h *loop.Handle, w *world, id string, 
 		return one, false, err
 	}
 	s.Attainment = all.share()
-	asks := e.meter.steps(g, period, now)
+	asks := steps(one.when, period, now)
 	if asks > 0 {
 		s.Coverage = round3(min(all.known/asks, 1))
 	}
 	if s.Burns, err = e.meter.burns(g, now, func(d time.Duration) (held, error) { return e.meter.over(ctx, id, g, d, now) }); err != nil {
 		return one, false, err
 	}
-	inHours := asked(g.Hours, now.In(e.o.Zone))
+	inHours := one.when.asked(now)
 	e.rate(g, s, all, asks, nowIs, parts, inHours)
-	e.tell(one, nowIs, inHours)
+	e.tell(one, nowIs, inHours, now)
 	return one, more, nil
 }
 
@@ -143,7 +149,7 @@ func (e *Engine) rate(g engine.Goal, s *engine.GoalStanding, all held, asks floa
 }
 
 // tell says a goal's standing in a sentence.
-func (e *Engine) tell(one *measured, nowIs verdict, inHours bool) {
+func (e *Engine) tell(one *measured, nowIs verdict, inHours bool, now time.Time) {
 	s, g, m := &one.standing, one.goal, one.measure
 	var zh, en []string
 	say := func(z, x string) { zh, en = append(zh, z), append(en, x) }
@@ -193,6 +199,9 @@ func (e *Engine) tell(one *measured, nowIs verdict, inHours bool) {
 		}
 		t := at.In(e.o.Zone).Format("01-02 15:04")
 		say("照此趋势 "+x.Name+" 将在 "+t+" 越界", "as it goes, "+x.Name+" leaves its bounds at "+t)
+	}
+	if t := one.when.unpublished(now); t.ZH != "" {
+		say(t.ZH, t.EN)
 	}
 	s.Say = kind.T(strings.Join(zh, "，"), strings.Join(en, ", "))
 }
@@ -247,7 +256,7 @@ func (e *Engine) answered(ctx context.Context, h *loop.Handle, one *measured, no
 			return nil // one without a severity counts: it may be as bad
 		}
 		for i, o := range t.Occurrences {
-			if o.DetectedAt.Before(from) || !asked(g.Hours, o.DetectedAt.In(e.o.Zone)) {
+			if o.DetectedAt.Before(from) || !one.when.asked(o.DetectedAt) {
 				continue
 			}
 			a := answer{at: o.DetectedAt, service: t.Service}
@@ -396,7 +405,7 @@ func (e *Engine) rivals(ctx context.Context, h *loop.Handle, w *world, in *wish,
 		var others []other
 		for _, o := range all {
 			for _, og := range o.Goals {
-				if og.Measure != g.Measure || !meets(og.Hours, g.Hours) {
+				if og.Measure != g.Measure || !meets(w.times(og.Hours, e.o.Zone), w.times(g.Hours, e.o.Zone), now) {
 					continue
 				}
 				x := other{demandOn(o, og), map[string]bool{}}
@@ -446,20 +455,6 @@ func (e *Engine) rivals(ctx context.Context, h *loop.Handle, w *world, in *wish,
 		}
 	}
 	return pays, costs, nil
-}
-
-// meets tells whether two goals can be meant at the same time.
-func meets(a, b *engine.Hours) bool {
-	if a == nil || b == nil {
-		return true
-	}
-	monday := time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)
-	for t := monday; t.Before(monday.AddDate(0, 0, 7)); t = t.Add(5 * time.Minute) {
-		if asked(a, t) && asked(b, t) {
-			return true
-		}
-	}
-	return false
 }
 
 // deeds are the runs that were ordered for an intent, newest first.

@@ -87,7 +87,7 @@ func (e *Engine) demands(ctx context.Context, w *world, k *knob, intents []*wish
 	for _, in := range intents {
 		for _, g := range in.Goals {
 			m, ok := MeasureNamed(g.Measure)
-			if !ok || m.cases() || m.Unit == flag || !asked(g.Hours, now.In(e.o.Zone)) {
+			if !ok || m.cases() || m.Unit == flag || !w.times(g.Hours, e.o.Zone).asked(now) {
 				continue
 			}
 			groups := w.groups(g, m)

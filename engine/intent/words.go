@@ -11,38 +11,40 @@ import (
 type role int
 
 const (
-	filler     role = iota // says nothing that matters
-	atMost                 // stands before a number
-	atLeast                // stands before a number
-	orLess                 // stands behind a number
-	orMore                 // stands behind a number
-	above                  // "above 5": at least 5; with a negation at most 5
-	below                  // "below 5": at most 5; with a negation at least 5
-	negation               // not, no
-	between                // a range follows
-	through                // between the ends of a range
-	plusMinus              // between the middle and the width of a range
-	quantifier             // value: EachThing …
-	always                 // the whole time
-	ofTime                 // behind a percentage: of the time
-	ofCases                // behind a percentage: of the cases
-	period                 // value: a duration such as "30d"
-	judged                 // a duration follows or stands before: that is the period
-	days                   // value: digits of the days, 1 Monday
-	severity               // value: an engine.Severity
-	measure                // value: code of a measure
-	class                  // value: a class
-	part                   // value: engine.PartData
-	strength               // value: AsLimit, AsWish
-	otherwise              // what follows is what to do
-	action                 // value: name of a runbook
-	and                    // between parts
-	known                  // value: a name of the ledger
-	once                   // so often in a period: "once a day"
-	requests               // of requests, which are not counted; value: the percentage of "P99"
-	vague                  // a time that only a calendar or the speaker knows
-	forenoon               // before a time of day: as it stands
-	afternoon              // before a time of day: twelve hours on
+	filler       role = iota // says nothing that matters
+	atMost                   // stands before a number
+	atLeast                  // stands before a number
+	orLess                   // stands behind a number
+	orMore                   // stands behind a number
+	above                    // "above 5": at least 5; with a negation at most 5
+	below                    // "below 5": at most 5; with a negation at least 5
+	negation                 // not, no
+	between                  // a range follows
+	through                  // between the ends of a range
+	plusMinus                // between the middle and the width of a range
+	quantifier               // value: EachThing …
+	always                   // the whole time
+	ofTime                   // behind a percentage: of the time
+	ofCases                  // behind a percentage: of the cases
+	period                   // value: a duration such as "30d"
+	judged                   // a duration follows or stands before: that is the period
+	days                     // value: digits of the days, 1 Monday
+	severity                 // value: an engine.Severity
+	measure                  // value: code of a measure
+	class                    // value: a class
+	part                     // value: engine.PartData
+	strength                 // value: AsLimit, AsWish
+	otherwise                // what follows is what to do
+	action                   // value: name of a runbook
+	and                      // between parts
+	known                    // value: a name of the ledger
+	once                     // so often in a period: "once a day"
+	requests                 // of requests, which are not counted; value: the percentage of "P99"
+	calendarDays             // value: engine.OnWorking …
+	vague                    // a time that only the speaker knows
+	feast                    // public holidays, or weekends too
+	forenoon                 // before a time of day: as it stands
+	afternoon                // before a time of day: twelve hours on
 )
 
 // meaning is one reading of a phrase.
@@ -169,14 +171,19 @@ func newLexicon() *lexicon {
 	l.add(period, "2160h", "每季度", "每季", "按季度", "季度", "per quarter", "quarterly", "each quarter", "every quarter")
 	l.add(period, "8760h", "每年", "全年", "年度", "按年", "per year", "yearly", "each year", "every year", "annually")
 	l.add(judged, "", "按", "计", "滚动", "考核周期", "judged over", "over any", "in any", "rolling", "measured over")
-	l.add(days, "12345", "工作日", "工作日的", "平日", "上班日", "working days", "weekdays", "work days", "business days", "workdays")
+	l.add(calendarDays, engine.OnWorking, "工作日", "工作日的", "法定工作日", "上班日", "working days", "working day", "every working day", "work days", "business days", "every business day", "workdays")
+	l.add(calendarDays, engine.OnOff, "休息日", "休息日的", "非工作日", "非工作日的", "周末与法定节假日", "周末和法定节假日", "周末及法定节假日", "周末与节假日", "周末和节假日", "周末及节假日", "days off", "non-working days", "weekends and public holidays", "weekends and holidays")
+	l.add(calendarDays, engine.OnHoliday, "法定节假日", "法定节假日的", "法定假日", "法定节日", "公共假日", "公众假期", "public holidays", "every public holiday", "statutory holidays", "holidays", "bank holidays")
+	l.add(calendarDays, engine.ButNotHoliday, "法定节假日除外", "节假日除外", "除法定节假日外", "除法定节假日", "除节假日外", "不含法定节假日", "不含节假日", "不包括法定节假日", "不包括节假日", "扣除法定节假日", "except public holidays", "except on public holidays", "except holidays", "except on holidays", "excluding public holidays", "excluding holidays", "but not on public holidays", "not on public holidays", "without public holidays")
+	l.add(days, "12345", "平日", "weekdays")
 	l.add(days, "67", "周末", "双休日", "weekends", "weekend")
 	l.add(days, "1234567", "每天", "天天", "every day")
 	for n, list := range hourWords {
 		l.add(days, string(rune('1'+n)), list...)
 	}
 	l.add(forenoon, "", "上午", "早上", "早晨", "凌晨", "清晨", "夜间", "夜里", "白天", "次日", "第二天", "翌日", "the next day", "next day")
-	l.add(vague, "", "夜间", "夜里", "白天", "节假日", "法定节假日", "节日", "高峰", "高峰期", "忙时", "闲时", "public holidays", "holidays", "peak hours", "at night", "by day", "busy hours")
+	l.add(vague, "", "夜间", "夜里", "白天", "工作时间", "上班时间", "高峰", "高峰期", "忙时", "闲时", "working hours", "office hours", "peak hours", "at night", "by day", "busy hours")
+	l.add(feast, "", "节假日", "节日", "假日", "假期", "放假")
 	l.add(once, "", "一次", "一回", "至少一次", "once", "at least once", "one time")
 	l.add(requests, "", "请求", "的请求", "的访问", "访问", "请求数", "requests", "of requests", "of all requests", "of the requests", "requests to", "of requests to", "calls", "of calls")
 	for _, p := range []string{"50", "90", "95", "99", "99.9"} {

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"zhiwei/engine"
 	"zhiwei/kernel"
@@ -20,6 +21,7 @@ import (
 type world struct {
 	things   *engine.Topology
 	services []service
+	days     *almanac
 }
 
 type service struct{ id, name string }
@@ -79,7 +81,11 @@ func lookAround(ctx context.Context, k *kernel.Kernel, p *identity.Principal) (*
 		}
 		return nil
 	})
-	return w, errs.Wrap("look at the services", engine.ServiceKind, err)
+	if err != nil {
+		return nil, errs.Wrap("look at the services", engine.ServiceKind, err)
+	}
+	w.days, err = readAlmanac(ctx, k, p)
+	return w, err
 }
 
 // known are the names of the world.
@@ -296,10 +302,10 @@ func (e *Engine) Read(ctx context.Context, k *kernel.Kernel, p *identity.Princip
 	if err != nil {
 		return Reading{}, err
 	}
-	return w.read(text)
+	return w.read(text, k.Clock().Now())
 }
 
-func (w *world) read(text string) (Reading, error) {
+func (w *world) read(text string, now time.Time) (Reading, error) {
 	r, err := Read(text, w.known()...)
 	if err != nil {
 		return r, err
@@ -308,6 +314,7 @@ func (w *world) read(text string) (Reading, error) {
 	for _, g := range r.Goals {
 		w.check(rd, g)
 	}
+	w.takeCalendar(rd, now)
 	return rd.out, nil
 }
 
