@@ -1,5 +1,5 @@
-// Package sqlrun runs one SQL statement on a PostgreSQL database and gives its
-// rows. It does not know what the statement is for, and keeps no connection.
+// Package sqlrun runs one SQL statement on a PostgreSQL, MariaDB or MySQL database
+// and gives its rows. It does not know what the statement is for, and keeps no connection.
 package sqlrun
 
 import (
@@ -24,10 +24,12 @@ const (
 
 // Statement is what is run.
 type Statement struct {
-	URL      string // postgres://user@host:port/database?sslmode=…
+	// URL is postgres://user@host:port/database?sslmode=…, or mysql:// or mariadb://
+	// of the same form with ?tls=true|false|preferred.
+	URL      string
 	Password string // empty: as the URL or the server's own rules say
 	SQL      string // one statement
-	Args     []any  // for $1, $2 …
+	Args     []any  // for $1, $2 …; of MariaDB and MySQL for each ?
 	ReadOnly bool   // in a transaction that may change nothing
 }
 
@@ -52,10 +54,12 @@ func (u Unknown) Unwrap() error { return u.Err }
 // wrong URL or statement, Unauthenticated, Unavailable where the server does not
 // answer, Conflict where the server refuses what was asked, Unknown.
 func Run(ctx context.Context, s Statement) (a Answer, err error) {
-	const op = "sql"
+	if strings.HasPrefix(s.URL, "mysql://") || strings.HasPrefix(s.URL, "mariadb://") {
+		return maria(ctx, s)
+	}
 	conf, err := pgx.ParseConfig(s.URL)
 	if err != nil {
-		return a, errs.E(errs.Invalid, op, "url", "数据库地址写法不对；应为 postgres://账号@主机:端口/库名。", "The database's address is malformed; it reads postgres://account@host:port/database.")
+		return a, malformed()
 	}
 	if s.Password != "" {
 		conf.Password = s.Password
@@ -67,9 +71,9 @@ func Run(ctx context.Context, s Statement) (a Answer, err error) {
 	if err != nil {
 		var pg *pgconn.PgError
 		if errors.As(err, &pg) && strings.HasPrefix(pg.Code, "28") {
-			return a, errs.E(errs.Unauthenticated, op, where, "数据库 "+where+" 拒绝了账号："+pg.Message, "The database "+where+" refused the account: "+pg.Message)
+			return a, account(where, pg.Message)
 		}
-		return a, errs.E(errs.Unavailable, op, where, "连不上数据库 "+where+"；请检查它是否在运行。", "The database "+where+" cannot be reached; check that it runs.").Because(err)
+		return a, unreachable(where, err)
 	}
 	defer func() {
 		c, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
@@ -155,11 +159,34 @@ func cut(s string) string {
 func refused(where string, err error) error {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
-		kind := errs.Conflict
-		if strings.HasPrefix(pg.Code, "42") { // syntax error or access rule violation
-			kind = errs.Invalid
-		}
-		return errs.E(kind, "sql", where, "数据库拒绝了语句（"+pg.Code+"）："+pg.Message, "The database refused the statement ("+pg.Code+"): "+pg.Message).Because(err)
+		return answered(where, pg.Code, pg.Message, err)
 	}
-	return errs.E(errs.Unavailable, "sql", where, "与数据库的连接断开，语句没有生效。", "The connection to the database was lost; the statement took no effect.").Because(err)
+	return broken(where, err)
+}
+
+const op = "sql"
+
+func malformed() error {
+	return errs.E(errs.Invalid, op, "url", "数据库地址写法不对；应为 postgres://账号@主机:端口/库名 或 mysql://账号@主机:端口/库名。", "The database's address is malformed; it reads postgres://account@host:port/database or mysql://account@host:port/database.")
+}
+
+func account(where, message string) error {
+	return errs.E(errs.Unauthenticated, op, where, "数据库 "+where+" 拒绝了账号："+message, "The database "+where+" refused the account: "+message)
+}
+
+func unreachable(where string, err error) error {
+	return errs.E(errs.Unavailable, op, where, "连不上数据库 "+where+"；请检查它是否在运行。", "The database "+where+" cannot be reached; check that it runs.").Because(err)
+}
+
+// answered is what the server said to the statement, by its SQLSTATE.
+func answered(where, state, message string, err error) error {
+	kind := errs.Conflict
+	if strings.HasPrefix(state, "42") { // syntax error or access rule violation
+		kind = errs.Invalid
+	}
+	return errs.E(kind, op, where, "数据库拒绝了语句（"+state+"）："+message, "The database refused the statement ("+state+"): "+message).Because(err)
+}
+
+func broken(where string, err error) error {
+	return errs.E(errs.Unavailable, op, where, "与数据库的连接断开，语句没有生效。", "The connection to the database was lost; the statement took no effect.").Because(err)
 }
