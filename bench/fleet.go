@@ -255,12 +255,16 @@ func objects() []object {
 		return func(b []byte, _ int, _ *device, _ float64) []byte { return berNumber(b, kind, v) }
 	}
 	text := func(s string) func([]byte, int, *device, float64) []byte {
-		return func(b []byte, _ int, _ *device, _ float64) []byte { return append(append(b, berOctets, byte(len(s))), s...) }
+		return func(b []byte, _ int, _ *device, _ float64) []byte {
+			return append(append(b, berOctets, byte(len(s))), s...)
+		}
 	}
 	rises := func(kind byte, rate float64) func([]byte, int, *device, float64) []byte {
 		return func(b []byte, _ int, _ *device, t float64) []byte { return berNumber(b, kind, uint64(1e6+rate*t)) }
 	}
-	add("1.3.6.1.2.1.1.3.0", func(b []byte, _ int, _ *device, t float64) []byte { return berNumber(b, berTicks, uint64(8640000+100*t)) })
+	add("1.3.6.1.2.1.1.3.0", func(b []byte, _ int, _ *device, t float64) []byte {
+		return berNumber(b, berTicks, uint64(8640000+100*t))
+	})
 	add("1.3.6.1.2.1.17.2.4.0", fixed(berCounter, 3))
 	for p := 1; p <= 3; p++ {
 		port, last := strconv.Itoa(p), p == 3

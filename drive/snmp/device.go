@@ -108,12 +108,26 @@ const (
 	duplexStatus  = "1.3.6.1.2.1.10.7.2.1.19"
 )
 
+// portColumns are the columns by port that every device has or should have,
+// optional the first ones of tables that many have not.
+var (
+	portColumns = func() []string {
+		out := []string{ifName, ifDescr, ifOperStatus, ifAdminStatus, ifLastChange, ifSpeed, ifHighSpeed, duplexStatus}
+		for _, c := range columns {
+			out = append(out, c.oid)
+		}
+		return out
+	}()
+	optional = []string{bridgePort, fdbPort, sensorType, processorLoad, storageType}
+)
+
 // round collects the samples of one round.
 type round struct {
 	s   *session
 	at  time.Time
 	out []series.Sample
-	err error // the first that happened
+	err error                       // the first that happened
+	had map[string]map[string]value // columns that were read before they were asked for
 }
 
 func (r *round) add(name string, v float64, labels ...string) {
@@ -127,10 +141,33 @@ func (r *round) add(name string, v float64, labels ...string) {
 	r.out = append(r.out, m)
 }
 
+// ahead reads columns that will be asked for, many with one packet.
+func (r *round) ahead(rows int, oids ...string) {
+	if r.err != nil {
+		return
+	}
+	list, err := r.s.columns(rows, oids...)
+	if err != nil && !errs.Is(err, errs.TooLarge) {
+		r.err = err
+		return
+	}
+	if r.had == nil {
+		r.had = map[string]map[string]value{}
+	}
+	for i, oid := range oids {
+		if err == nil || len(list[i]) == maxRows {
+			r.had[oid] = list[i]
+		}
+	}
+}
+
 // column reads a column; after a failure nothing more is asked.
 func (r *round) column(oid string) map[string]value {
 	if r.err != nil {
 		return nil
+	}
+	if v, had := r.had[oid]; had {
+		return v
 	}
 	v, err := r.s.column(oid)
 	if err != nil && !errs.Is(err, errs.TooLarge) {
@@ -161,6 +198,8 @@ func (d *Device) Sample(ctx context.Context) ([]series.Sample, error) {
 	if n, ok := v[topChanges].number(); ok {
 		r.add("bridge_topology_changes_total", n)
 	}
+	r.ahead(len(d.ports), portColumns...)
+	r.ahead(0, optional...)
 	names := names(r)
 	d.interfaces(r, names, up)
 	r.learnt(names)

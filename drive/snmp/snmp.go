@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -197,6 +198,86 @@ func (s *session) column(oid string) (out map[string]value, err error) {
 		return nil
 	})
 	return out, err
+}
+
+// Bounds of a packet that asks for several columns: a packet of an Ethernet holds
+// some sixty values.
+const (
+	maxTogether = 12
+	maxValues   = 60
+)
+
+// columns reads several columns side by side, some rows of each with a packet, and
+// gives them in the order of their numbers. A device that cannot do so is asked
+// for one after the other. Rows is how many they are thought to have; 0: unknown.
+func (s *session) columns(rows int, oids ...string) ([]map[string]value, error) {
+	out := make([]map[string]value, len(oids))
+	at := make([]string, len(oids)) // where each goes on
+	var left []int
+	for i, oid := range oids {
+		out[i], at[i] = map[string]value{}, "."+oid
+		left = append(left, i)
+	}
+	for len(left) > 0 {
+		now := left[:min(len(left), maxTogether)]
+		few := min(maxValues/len(now), int(s.g.MaxRepetitions))
+		if rows > 0 && !slices.ContainsFunc(now, func(i int) bool { return at[i] != "."+oids[i] }) {
+			few = min(few, rows+1) // one more shows that the column is over
+		}
+		told, err := s.together(now, at, few)
+		if err != nil {
+			return out, err
+		}
+		if len(told) == 0 { // it refused, or one row does not fit
+			break
+		}
+		var more []int
+		over := map[int]bool{}
+		for k, pdu := range told {
+			i := now[k%len(now)]
+			index, is := strings.CutPrefix(pdu.Name, "."+oids[i]+".")
+			_, twice := out[i][index]
+			v := value{pdu.Type, pdu.Value}
+			switch {
+			case over[i]:
+			case !is || twice || !v.there():
+				over[i] = true
+			case len(out[i]) == maxRows:
+				return out, s.failed(errRows)
+			default:
+				out[i][index], at[i] = v, pdu.Name
+			}
+		}
+		for _, i := range now {
+			if !over[i] {
+				more = append(more, i)
+			}
+		}
+		left = append(more, left[len(now):]...)
+	}
+	for _, i := range left {
+		var err error
+		if out[i], err = s.column(oids[i]); err != nil {
+			return out, err
+		}
+	}
+	return out, nil
+}
+
+// together asks for the next few rows of some columns; nothing where the device
+// refuses to be asked so.
+func (s *session) together(columns []int, at []string, few int) (told []gosnmp.SnmpPDU, err error) {
+	defer func() { err = s.failed(err) }()
+	defer decoded(&err)
+	next := make([]string, len(columns))
+	for k, i := range columns {
+		next[k] = at[i]
+	}
+	p, err := s.g.GetBulk(next, 0, uint32(few))
+	if err != nil || p.Error != gosnmp.NoError {
+		return nil, err
+	}
+	return p.Variables, nil
 }
 
 // value is what a device tells of one object.
