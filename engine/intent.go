@@ -150,9 +150,13 @@ type GoalStanding struct {
 	// Reward is 1 where it is met, less the further it is from that, 0 at the worst.
 	Reward   float64        `json:"reward"`
 	Now      []ThingReading `json:"now,omitempty"`      // the worst first, at most 20
-	Expected *Expectation   `json:"expected,omitempty"` // of the worst; absent where nothing can be expected
-	Query    string         `json:"query,omitempty"`    // PromQL that was measured
-	Say      kind.Text      `json:"say"`
+	Expected *Expectation   `json:"expected,omitempty"` // of the worst; absent where it has no trend
+	// Present is what it is at this instant, GoalMet, GoalMissed or GoalUnknown: State
+	// tells of the whole period. Next is what it will be, as far as can be said.
+	Present string    `json:"present"`
+	Next    *Outlook  `json:"next,omitempty"`  // absent where the present is not known
+	Query   string    `json:"query,omitempty"` // PromQL that was measured
+	Say     kind.Text `json:"say"`
 }
 
 // Burn is how fast the error budget goes: 1 spends it just by the end of the
@@ -187,6 +191,22 @@ type Expectation struct {
 	Crosses time.Time `json:"crosses,omitzero"`
 }
 
+// What an Outlook is drawn from.
+const (
+	ByTrend  = "trend"  // the measure goes on as in the last hours
+	ByBudget = "budget" // the error budget goes on to be spent as in the last hour
+	ByClock  = "clock"  // a case waits, and its time is up then
+	ByStay   = "stay"   // nothing moves: as it is
+)
+
+// Outlook is the state a goal, or an intent, is expected to be in next.
+type Outlook struct {
+	State string    `json:"state"` // GoalMet, GoalMissed
+	At    time.Time `json:"at"`    // when it comes to that; where it stays: until when it is foreseen to
+	By    string    `json:"by"`    // ByTrend …
+	Say   kind.Text `json:"say"`
+}
+
 // Penalty is what one intent loses to others over one resource.
 type Penalty struct {
 	Resource string    `json:"resource"` // "knob/ID", or "thing/ID" and the measure
@@ -207,13 +227,16 @@ type Deed struct {
 
 // Standing is how far an intent is met: what its page shows.
 type Standing struct {
-	At     time.Time      `json:"at"`
-	State  string         `json:"state"`  // the worst of the goals'
-	Reward float64        `json:"reward"` // mean of the goals' rewards, less the penalty; not below 0
-	Goals  []GoalStanding `json:"goals"`
-	Pays   []Penalty      `json:"pays,omitempty"`  // what it loses to others
-	Costs  []Penalty      `json:"costs,omitempty"` // what others lose to it
-	Deeds  []Deed         `json:"deeds,omitempty"` // newest first, at most 20
+	At    time.Time `json:"at"`
+	State string    `json:"state"` // the worst of the goals'
+	// Present and Next are the worst of the goals' too; of equal Nexts the soonest.
+	Present string         `json:"present,omitempty"`
+	Next    *Outlook       `json:"next,omitempty"`
+	Reward  float64        `json:"reward"` // mean of the goals' rewards, less the penalty; not below 0
+	Goals   []GoalStanding `json:"goals"`
+	Pays    []Penalty      `json:"pays,omitempty"`  // what it loses to others
+	Costs   []Penalty      `json:"costs,omitempty"` // what others lose to it
+	Deeds   []Deed         `json:"deeds,omitempty"` // newest first, at most 20
 	// Touches are the things it is about and what those stand on.
 	Touches []string  `json:"touches,omitempty"`
 	Say     kind.Text `json:"say"`
@@ -266,7 +289,7 @@ func standingOptions() []kind.Option {
 
 func intentKind() kind.Kind {
 	understood := []string{"readOf", "goals", "policies", "saysZh", "saysEn", "taken", "unclear"}
-	standing := []string{"standing", "attainment", "budgetLeft", "reward", "penalty", "say", "detail", "measuredAt"}
+	standing := []string{"standing", "present", "next", "nextAt", "attainment", "budgetLeft", "reward", "penalty", "say", "detail", "measuredAt"}
 	number := func(name, zh, en string) kind.Field {
 		return kind.Field{Name: name, Type: kind.Decimal, Title: tr(zh, en), ReadOnly: true}
 	}
@@ -311,6 +334,9 @@ func intentKind() kind.Kind {
 				{Name: "asked", Type: kind.Bool, Title: tr("句中要求", "Asked for")},
 			}},
 			{Name: "standing", Type: kind.Code, Title: tr("达成情况", "Standing"), Options: standingOptions(), ReadOnly: true},
+			{Name: "present", Type: kind.Code, Title: tr("现在", "Present state"), Options: standingOptions(), ReadOnly: true},
+			{Name: "next", Type: kind.Code, Title: tr("预计", "Expected next state"), Options: standingOptions(), ReadOnly: true},
+			{Name: "nextAt", Type: kind.Time, Title: tr("预计时间", "Expected at"), ReadOnly: true},
 			number("attainment", "达成率", "Attainment"),
 			number("budgetLeft", "剩余容许量", "Error budget left"),
 			number("reward", "得分", "Reward"),
@@ -329,7 +355,7 @@ func intentKind() kind.Kind {
 			{Role: RoleManager, Can: []string{"read", "history", "create", "update", Confirm, Revise, IntentPause, IntentResume, Retire}},
 		},
 		View: kind.View{
-			TitleField: "text", Columns: []string{"text", "state", "standing", "attainment", "budgetLeft", "penalty", "measuredAt"},
+			TitleField: "text", Columns: []string{"text", "state", "standing", "present", "next", "attainment", "budgetLeft", "penalty", "measuredAt"},
 			Filters: []string{"text", "standing", "_state"}, Menu: "ops", Icon: "Aim", Order: 8,
 		},
 		Lifecycle: &kind.Lifecycle{Start: Draft, States: []kind.State{

@@ -18,9 +18,9 @@ const (
 	// again is how long a policy that was followed is left to show its effect before
 	// it may be followed again for the same thing.
 	again = 6 * time.Hour
-	// sure is for how long a goal must be missed without a break before anything is
+	// sure is for how many steps in a row a goal must be missed before anything is
 	// done: a single bad minute is no reason to act.
-	sure = 3 * step
+	sure = 3
 	// mostActs bounds the runs that one look orders.
 	mostActs = 3
 )
@@ -97,8 +97,8 @@ func chosen(all []engine.Policy, one *measured, r engine.ThingReading) []engine.
 // lasts tells whether a goal was missed without a break for long enough.
 func (e *Engine) lasts(ctx context.Context, id string, g engine.Goal, now time.Time) (bool, error) {
 	// The last minute may not be judged yet, so the window ends before it.
-	h, err := e.meter.over(ctx, id, g, sure+settled+step, now)
-	return h.good == 0 && h.known >= float64(sure/step), err
+	h, err := e.meter.over(ctx, id, g, (sure+1)*e.meter.step+e.meter.settled(), now)
+	return h.good == 0 && h.known >= sure, err
 }
 
 // underIncident are the ids of things that an incident which is not over is

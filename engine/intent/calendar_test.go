@@ -103,7 +103,7 @@ func TestDaysOfTheCalendar(t *testing.T) {
 	}
 	work := w.times(&engine.Hours{On: engine.OnWorking, From: "08:00", Until: "18:00"}, time.UTC)
 	// February 2026: 20 days from Monday to Friday, 6 of them holidays, 2 made up for.
-	if n := steps(work, at("2026-03-01 00:00").Sub(at("2026-02-01 00:00")), at("2026-03-01 00:00")); n != 16*600 {
+	if n := (&meter{step: time.Minute}).steps(work, at("2026-03-01 00:00").Sub(at("2026-02-01 00:00")), at("2026-03-01 00:00")); n != 16*600 {
 		t.Errorf("%v minutes of February", n)
 	}
 	// Over midnight the night belongs to the day it began on.

@@ -52,7 +52,15 @@ func New(o Options) *Engine {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Engine{o: o, meter: meter{store: o.Series}}
+	return &Engine{o: o, meter: meter{store: o.Series, step: usualStep}}
+}
+
+// Pace sets how often goals are looked at; it is a minute where it is not called.
+// To be called before the loops run. What was measured stands in the series by the
+// step it was measured at: changed later, one minute of before counts as one step of
+// now.
+func (e *Engine) Pace(step time.Duration) {
+	e.meter.step = max(step.Truncate(time.Second), time.Second)
 }
 
 // LoopName is the loop that reads and measures intents; its principal is
@@ -63,7 +71,7 @@ const LoopName = "intents"
 // confirmed, and measures and acts for what is active.
 func (e *Engine) Loop() loop.Loop {
 	return loop.Loop{
-		Name: LoopName, Title: kind.T("衡量意图并为它行动", "Measures intents and acts for them"), Workers: 4, Every: step,
+		Name: LoopName, Title: kind.T("衡量意图并为它行动", "Measures intents and acts for them"), Workers: 4, Every: usualStep,
 		Watch: []loop.Watch{{Kind: engine.IntentKind, States: []string{engine.Draft, engine.Confirmed, engine.IntentActive}}},
 		Look:  e.look,
 	}
@@ -149,12 +157,12 @@ func both(t kind.Text) string {
 	return t.ZH + " / " + t.EN
 }
 
-// around gives the world, read at most once a minute.
+// around gives the world, read at most once a step.
 func (e *Engine) around(ctx context.Context, h *loop.Handle, fresh bool) (*world, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	now := h.Clock().Now()
-	if e.world != nil && !fresh && now.Sub(e.seenAt) < step && !now.Before(e.seenAt) {
+	if e.world != nil && !fresh && now.Sub(e.seenAt) < e.meter.step && !now.Before(e.seenAt) {
 		return e.world, nil
 	}
 	if !e.delivered {
@@ -221,25 +229,22 @@ func (e *Engine) keep(ctx context.Context, h *loop.Handle, rec record.Record, in
 			return 0, err
 		}
 	}
-	return step, nil
+	return e.meter.step, nil
 }
 
 // sum makes what stands above the goals.
 func sum(s *engine.Standing) {
 	rank := map[string]int{engine.GoalMissed: 0, engine.GoalUnknown: 1, engine.GoalAtRisk: 2, engine.GoalMet: 3}
-	reward, missed, unknown := 0.0, 0, 0
-	s.State = engine.GoalUnknown
+	reward := 0.0
+	s.State, s.Present, s.Next = engine.GoalUnknown, engine.GoalUnknown, worstNext(s.Goals)
 	for i, g := range s.Goals {
 		if i == 0 || rank[g.State] < rank[s.State] {
 			s.State = g.State
 		}
-		reward += g.Reward
-		switch g.State {
-		case engine.GoalMissed:
-			missed++
-		case engine.GoalUnknown:
-			unknown++
+		if i == 0 || rank[g.Present] < rank[s.Present] {
+			s.Present = g.Present
 		}
+		reward += g.Reward
 	}
 	pays := 0.0
 	for _, p := range s.Pays {
@@ -293,7 +298,7 @@ func digest(s engine.Standing) string {
 		b.WriteByte(' ')
 	}
 	for _, g := range s.Goals {
-		b.WriteString(g.Goal + " " + g.State + " ")
+		b.WriteString(g.Goal + " " + g.State + " " + g.Present + " ")
 		n(g.Attainment, 1000)
 		n(g.BudgetLeft, 100)
 		for _, r := range g.Now {
@@ -303,6 +308,9 @@ func digest(s engine.Standing) string {
 		}
 		if g.Expected != nil {
 			b.WriteString(g.Expected.State)
+		}
+		if g.Next != nil {
+			b.WriteString(g.Next.State + g.Next.By)
 		}
 	}
 	for _, p := range append(slices.Clone(s.Pays), s.Costs...) {
@@ -316,7 +324,10 @@ func digest(s engine.Standing) string {
 
 // note writes a standing into the record.
 func (e *Engine) note(ctx context.Context, h *loop.Handle, rec record.Record, s engine.Standing) error {
-	data := map[string]any{"standing": s.State, "reward": decimalOf(s.Reward), "say": both(s.Say), "detail": s, "measuredAt": s.At}
+	data := map[string]any{"standing": s.State, "reward": decimalOf(s.Reward), "say": both(s.Say), "detail": s, "measuredAt": s.At, "present": s.Present, "next": nil, "nextAt": nil}
+	if s.Next != nil {
+		data["next"], data["nextAt"] = s.Next.State, s.Next.At
+	}
 	least := func(name string, of func(engine.GoalStanding) *float64) {
 		var v *float64
 		for _, g := range s.Goals {

@@ -231,13 +231,16 @@ func TestAnIntentTellsHowFarItIsMet(t *testing.T) {
 	if len(g.Now) != 1 || g.Now[0].Name != "门诊服务" || g.Now[0].Part["check"] != "web" || *g.Now[0].Value != 0.1 || g.Expected == nil || g.Expected.State != engine.GoalMet {
 		t.Errorf("%+v %+v", g.Now, g.Expected)
 	}
+	if n := g.Next; g.Present != engine.GoalMet || n == nil || n.State != engine.GoalMet || n.By != engine.ByStay || !n.At.After(s.At) {
+		t.Errorf("%s %+v", g.Present, n)
+	}
 	if s.Touches[0] != "thing/opd" || !strings.Contains(g.Say.EN, "of the period was measured") || s.Reward != 1 {
 		t.Errorf("%+v", s)
 	}
 	r := h.read(key)
-	var d struct{ Standing, Attainment, BudgetLeft, SaysEn string }
+	var d struct{ Standing, Attainment, BudgetLeft, SaysEn, Present, Next, NextAt string }
 	h.must(json.Unmarshal(r.Data, &d))
-	if r.State != engine.IntentActive || d.Standing != engine.GoalMet || !strings.HasPrefix(d.Attainment, "0.98") || !strings.Contains(d.SaysEn, "is at most 300 ms, for 99 % of the time") {
+	if r.State != engine.IntentActive || d.Standing != engine.GoalMet || d.Present != engine.GoalMet || d.Next != engine.GoalMet || d.NextAt == "" || !strings.HasPrefix(d.Attainment, "0.98") || !strings.Contains(d.SaysEn, "is at most 300 ms, for 99 % of the time") {
 		t.Errorf("%s %+v", r.State, d)
 	}
 	// The number is there for everybody's dashboards too.
@@ -340,6 +343,9 @@ func TestIncidentsAreAnsweredInTime(t *testing.T) {
 	if g := s.Goals[0]; *g.Attainment != 0.5 || !strings.Contains(g.Say.EN, "2 in the period, 1 answered in time, 1 wait") {
 		t.Errorf("%+v", g)
 	}
+	if n := s.Next; s.Present != engine.GoalMet || n.State != engine.GoalMissed || n.By != engine.ByClock || !n.At.Equal(monday.Add(10*time.Minute)) || !strings.Contains(n.Say.ZH, "waits") {
+		t.Errorf("%s %+v", s.Present, n)
+	}
 	// A person takes the one that waits.
 	h.must(h.say(identity.Root(), waits, engine.Escalate, nil))
 	h.must(h.say(&identity.Principal{Type: identity.User, ID: "user/anna", Name: "样例工程师", Roles: []string{engine.RoleOps}}, waits, engine.Acknowledge, nil))
@@ -414,7 +420,8 @@ func TestAMissedGoalIsActedFor(t *testing.T) {
 	}
 }
 
-// What fills up at its pace is at risk before it is full, and when is told; what
+// Proves A11: the present state and the next one are told. What fills up at its
+// pace is at risk before it is full, and when is told; what
 // moves to and fro is not.
 func TestTheExpectedStateIsTold(t *testing.T) {
 	h := open(t, nil)
@@ -436,6 +443,9 @@ func TestTheExpectedStateIsTold(t *testing.T) {
 	if x == nil || x.Name != "fills" || x.State != engine.GoalMissed || x.Crosses.Sub(monday.Add(2*time.Hour)).Abs() > 10*time.Minute {
 		t.Fatalf("%+v", x)
 	}
+	if n := s.Next; s.Present != engine.GoalMet || n.State != engine.GoalMissed || n.By != engine.ByTrend || !n.At.Equal(x.Crosses) || !strings.Contains(s.Say.EN, n.Say.EN) {
+		t.Errorf("%s %+v", s.Present, n)
+	}
 }
 
 // An error budget that goes too fast is an alarm while most of it is left.
@@ -454,6 +464,10 @@ func TestABudgetThatBurnsIsAtRisk(t *testing.T) {
 	g := s.Goals[0]
 	if g.BudgetLeft == nil || *g.BudgetLeft < 0.6 || len(g.Burns) != 3 || !g.Burns[0].Alarming || *g.Burns[0].Long < 100 || g.Burns[0].Limit != 14.4 {
 		t.Errorf("%+v", g)
+	}
+	// 30 days' budget at more than a hundred times its pace lasts some hours.
+	if n := g.Next; g.Present != engine.GoalMissed || n.State != engine.GoalMissed || n.By != engine.ByBudget || n.At.Sub(monday) < time.Hour || n.At.Sub(monday) > 6*time.Hour {
+		t.Errorf("%s %+v", g.Present, n)
 	}
 }
 

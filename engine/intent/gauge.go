@@ -29,26 +29,31 @@ const (
 	metricBurn       = "intent_burn_rate"
 )
 
-// step is how often a goal is looked at: the interval of availability targets in
-// the SRE workbook's examples, and four rounds of the collector.
-const step = time.Minute
+// usualStep is how often a goal is looked at: the interval of availability targets
+// in the SRE workbook's examples, and four rounds of the collector.
+const usualStep = time.Minute
 
 const (
-	// settled is how old a minute must be before it is judged: rounds of the
-	// collector that began in it have ended.
-	settled = 30 * time.Second
 	// backwards is how far back a new goal is measured: the series store takes
 	// samples that are at most 7 days late.
 	backwards = 7*24*time.Hour - time.Hour
-	// atOnce is how much is measured in one go, so that a look stays short.
-	atOnce = 24 * time.Hour
+	// atOnce is how many steps are measured in one go, so that a look stays short: a
+	// day of minutes.
+	atOnce = 24 * 60
 	// maxSeriesOfGoal bounds what one goal reads: more are left out, and the goal is
 	// then unknown rather than met by those that were read.
 	maxSeriesOfGoal = 5000
 )
 
 // meter measures goals over a series store.
-type meter struct{ store series.Store }
+type meter struct {
+	store series.Store
+	step  time.Duration // how often a goal is looked at
+}
+
+// settled is how old a step must be before it is judged: rounds of the collector
+// that began in it have ended.
+func (mt *meter) settled() time.Duration { return mt.step / 2 }
 
 // reading is one series of a goal, with the group it tells of.
 type reading struct {
@@ -125,7 +130,7 @@ func inside(g engine.Goal, v float64) verdict {
 func slack(bound float64) float64 { return 1e-9 * math.Abs(bound) }
 
 // judge says what the goal is at every step of [from, to].
-func judge(g engine.Goal, groups []group, list []reading, from, to time.Time) []verdict {
+func judge(g engine.Goal, groups []group, list []reading, from, to time.Time, step time.Duration) []verdict {
 	n := int(to.Sub(from)/step) + 1
 	out := make([]verdict, n)
 	if len(groups) == 0 {
@@ -197,10 +202,10 @@ func minutes(text string, empty int) int {
 	return hour*60 + minute
 }
 
-// measure brings metricHolds up to now, a day at most. more says that there is
+// measure brings metricHolds up to now, as many steps as atOnce at most. more says that there is
 // further to go.
 func (mt *meter) measure(ctx context.Context, id string, g engine.Goal, m Measure, groups []group, when times, now time.Time) (more bool, err error) {
-	last := now.Add(-settled).Truncate(step)
+	last := now.Add(-mt.settled()).Truncate(mt.step)
 	labels := map[string]string{"intent": id, "goal": g.ID}
 	from := last.Add(-min(periodOf(g), backwards))
 	until, known, err := mt.number(ctx, "max_over_time("+metricMeasured+selector(labels)+"[8d])", now)
@@ -208,27 +213,27 @@ func (mt *meter) measure(ctx context.Context, id string, g engine.Goal, m Measur
 		return false, err
 	}
 	if known {
-		from = later(from, time.Unix(int64(until), 0).Add(step))
+		from = later(from, time.Unix(int64(until), 0).Add(mt.step))
 	}
 	if from.After(last) {
 		return false, nil
 	}
 	to := last
-	if to.Sub(from) > atOnce {
-		to, more = from.Add(atOnce), true
+	if to.Sub(from) > atOnce*mt.step {
+		to, more = from.Add(atOnce*mt.step), true
 	}
-	list, known, err := mt.readings(ctx, g, m, groups, from, to, step)
-	for errs.Is(err, errs.TooLarge) && to.Sub(from) > 8*step { // many series: a shorter time
-		to, more = from.Add((to.Sub(from) / 8).Truncate(step)), true
-		list, known, err = mt.readings(ctx, g, m, groups, from, to, step)
+	list, known, err := mt.readings(ctx, g, m, groups, from, to, mt.step)
+	for errs.Is(err, errs.TooLarge) && to.Sub(from) > 8*mt.step { // many series: a shorter time
+		to, more = from.Add((to.Sub(from) / 8).Truncate(mt.step)), true
+		list, known, err = mt.readings(ctx, g, m, groups, from, to, mt.step)
 	}
 	if err != nil {
 		return false, err
 	}
 	var out []series.Sample
 	if known {
-		for i, v := range judge(g, groups, list, from, to) {
-			at := from.Add(time.Duration(i) * step)
+		for i, v := range judge(g, groups, list, from, to, mt.step) {
+			at := from.Add(time.Duration(i) * mt.step)
 			if v == unsure || !when.asked(at) {
 				continue
 			}
@@ -298,12 +303,12 @@ func (mt *meter) over(ctx context.Context, id string, g engine.Goal, window time
 func promTime(d time.Duration) string { return strconv.FormatInt(int64(d/time.Second), 10) + "s" }
 
 // steps is how many steps a goal is asked for in the time before an instant.
-func steps(when times, window time.Duration, at time.Time) float64 {
+func (mt *meter) steps(when times, window time.Duration, at time.Time) float64 {
 	var sum time.Duration
 	for from, until := range when.spans(at.Add(-window), at) {
 		sum += until.Sub(from)
 	}
-	return float64(sum) / float64(step)
+	return float64(sum) / float64(mt.step)
 }
 
 // The windows of burn rates: an alarm where both the long and the short one burn
@@ -351,10 +356,10 @@ func (mt *meter) burns(g engine.Goal, at time.Time, over func(time.Duration) (he
 }
 
 // present are the readings of now, the worst first, and what the goal is now.
-func present(g engine.Goal, m Measure, groups []group, list []reading, now time.Time) (rows []engine.ThingReading, state verdict) {
+func (mt *meter) present(g engine.Goal, m Measure, groups []group, list []reading, now time.Time) (rows []engine.ThingReading, state verdict) {
 	told := make([]bool, len(groups))
 	for _, r := range list {
-		if len(r.points) == 0 || now.Sub(time.UnixMilli(r.points[len(r.points)-1].At)) > 2*step {
+		if len(r.points) == 0 || now.Sub(time.UnixMilli(r.points[len(r.points)-1].At)) > 2*mt.step {
 			continue
 		}
 		told[r.group] = true
@@ -382,16 +387,16 @@ func present(g engine.Goal, m Measure, groups []group, list []reading, now time.
 	slices.SortStableFunc(rows, func(a, b engine.ThingReading) int {
 		return cmp.Or(cmp.Compare(margin(g, a), margin(g, b)), strings.Compare(a.Name, b.Name))
 	})
-	at := now.Truncate(step)
-	v := judge(g, groups, latest(list, at), at, at)
+	at := now.Truncate(mt.step)
+	v := judge(g, groups, mt.latest(list, at), at, at, mt.step)
 	return rows, v[0]
 }
 
 // latest are the last points of readings as if they were of one instant.
-func latest(list []reading, at time.Time) []reading {
+func (mt *meter) latest(list []reading, at time.Time) []reading {
 	out := make([]reading, 0, len(list))
 	for _, r := range list {
-		if n := len(r.points); n > 0 && at.Sub(time.UnixMilli(r.points[n-1].At)) <= 2*step {
+		if n := len(r.points); n > 0 && at.Sub(time.UnixMilli(r.points[n-1].At)) <= 2*mt.step {
 			out = append(out, reading{r.group, r.labels, []series.Point{{At: at.UnixMilli(), Value: r.points[n-1].Value}}})
 		}
 	}

@@ -99,7 +99,7 @@ func TestHoursAreOfTheWeek(t *testing.T) {
 			t.Errorf("%+v at %s: %v", c.h, c.at.Format("Mon 15:04"), got)
 		}
 	}
-	if n := steps(times{Hours: work, zone: time.UTC}, 7*24*time.Hour, at(16, 0, 0)); n != 5*600 {
+	if n := (&meter{step: time.Minute}).steps(times{Hours: work, zone: time.UTC}, 7*24*time.Hour, at(16, 0, 0)); n != 5*600 {
 		t.Errorf("%v minutes of a week", n)
 	}
 }

@@ -39,7 +39,7 @@ const (
 // yet.
 func (e *Engine) goal(ctx context.Context, h *loop.Handle, w *world, id string, g engine.Goal, now time.Time) (one *measured, more bool, err error) {
 	m, ok := MeasureNamed(g.Measure)
-	one = &measured{goal: g, measure: m, standing: engine.GoalStanding{Goal: g.ID, State: engine.GoalUnknown}}
+	one = &measured{goal: g, measure: m, standing: engine.GoalStanding{Goal: g.ID, State: engine.GoalUnknown, Present: engine.GoalUnknown}}
 	if !ok {
 		one.standing.Say = kind.T("没有指标“"+g.Measure+"”", "there is no measure “"+g.Measure+"”")
 		return one, false, nil
@@ -61,21 +61,21 @@ func (e *Engine) goal(ctx context.Context, h *loop.Handle, w *world, id string, 
 		return one, false, err
 	}
 	window := max(m.Look, 5*time.Minute)
-	every := max(window/60, step).Truncate(step)
+	every := max(window/60, e.meter.step).Truncate(e.meter.step)
 	to := now.Truncate(every)
 	list, known, err := e.meter.readings(ctx, g, m, one.groups, to.Add(-window), to, every)
 	if err != nil {
 		return one, false, err
 	}
 	// The present is read apart: the steps of a trend may be far apart.
-	last, knownNow, err := e.meter.readings(ctx, g, m, one.groups, now, now, step)
+	last, knownNow, err := e.meter.readings(ctx, g, m, one.groups, now, now, e.meter.step)
 	if err != nil {
 		return one, false, err
 	}
 	nowIs := unsure
 	if known && knownNow {
 		one.readings = last
-		s.Now, nowIs = present(g, m, one.groups, last, now)
+		s.Now, nowIs = e.meter.present(g, m, one.groups, last, now)
 		if m.Ahead > 0 {
 			s.Expected = expect(g, m, one.groups, list, now)
 		}
@@ -88,7 +88,7 @@ func (e *Engine) goal(ctx context.Context, h *loop.Handle, w *world, id string, 
 		return one, false, err
 	}
 	s.Attainment = all.share()
-	asks := steps(one.when, period, now)
+	asks := e.meter.steps(one.when, period, now)
 	if asks > 0 {
 		s.Coverage = round3(min(all.known/asks, 1))
 	}
@@ -97,6 +97,8 @@ func (e *Engine) goal(ctx context.Context, h *loop.Handle, w *world, id string, 
 	}
 	inHours := one.when.asked(now)
 	e.rate(g, s, all, asks, nowIs, parts, inHours)
+	s.Present = stateOf(nowIs)
+	s.Next = e.outlook(one, now)
 	e.tell(one, nowIs, inHours, now)
 	return one, more, nil
 }
@@ -192,13 +194,8 @@ func (e *Engine) tell(one *measured, nowIs verdict, inHours bool, now time.Time)
 			break
 		}
 	}
-	if x := s.Expected; x != nil && x.State == engine.GoalMissed && nowIs != fails {
-		at := x.Crosses
-		if at.IsZero() {
-			at = x.At
-		}
-		t := at.In(e.o.Zone).Format("01-02 15:04")
-		say("照此趋势 "+x.Name+" 将在 "+t+" 越界", "as it goes, "+x.Name+" leaves its bounds at "+t)
+	if n := s.Next; n != nil && n.By != engine.ByStay {
+		say(n.Say.ZH, n.Say.EN)
 	}
 	if t := one.when.unpublished(now); t.ZH != "" {
 		say(t.ZH, t.EN)
@@ -308,15 +305,26 @@ func (e *Engine) answered(ctx context.Context, h *loop.Handle, one *measured, no
 	if s.Burns, err = e.meter.burns(g, now, func(d time.Duration) (held, error) { return count(now.Add(-d)), nil }); err != nil {
 		return err
 	}
-	var late *answer
+	var late, waits *answer // waits: the one whose time is up first
 	open := 0
 	for i, a := range list {
 		if a.taken.IsZero() {
 			open++
 			if now.Sub(a.at) > limit {
 				late = &list[i]
+			} else if waits == nil || a.at.Before(waits.at) {
+				waits = &list[i]
 			}
 		}
+	}
+	s.Present, s.Next = engine.GoalMet, e.stays(engine.GoalMet, now.Add(foresight))
+	switch {
+	case late != nil:
+		s.Present, s.Next = engine.GoalMissed, e.stays(engine.GoalMissed, now.Add(foresight))
+	case waits != nil && g.Max != nil:
+		at := waits.at.Add(limit)
+		when := e.clock(at)
+		s.Next = &engine.Outlook{State: engine.GoalMissed, At: at.UTC(), By: engine.ByClock, Say: kind.T("“"+waits.service+"”在 "+when+" 前无人响应即超时", "“"+waits.service+"” is late where nobody answers by "+when)}
 	}
 	s.State, s.Reward = engine.GoalMet, 1
 	if a := s.Attainment; a != nil {
@@ -335,6 +343,10 @@ func (e *Engine) answered(ctx context.Context, h *loop.Handle, one *measured, no
 	} else if late != nil {
 		s.Say.ZH += "；“" + late.service + "”已超时"
 		s.Say.EN += "; “" + late.service + "” is late"
+	}
+	if s.Next.By == engine.ByClock {
+		s.Say.ZH += "；" + s.Next.Say.ZH
+		s.Say.EN += "; " + s.Next.Say.EN
 	}
 	return nil
 }

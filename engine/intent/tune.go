@@ -38,7 +38,7 @@ const (
 // left to settle before the next, and is halved where it has to be taken back.
 func (e *Engine) Knobs() loop.Loop {
 	return loop.Loop{
-		Name: KnobLoopName, Title: kind.T("为意图调节设定", "Turns knobs for intents"), Workers: 2, Every: step,
+		Name: KnobLoopName, Title: kind.T("为意图调节设定", "Turns knobs for intents"), Workers: 2, Every: usualStep,
 		Watch: []loop.Watch{{Kind: engine.KnobKind, States: []string{engine.KnobFree, engine.KnobHeld}}},
 		Look:  e.turn,
 	}
@@ -97,7 +97,7 @@ func (e *Engine) demands(ctx context.Context, w *world, k *knob, intents []*wish
 				if x.Measure != g.Measure || x.Gain == 0 || at < 0 {
 					continue
 				}
-				list, known, err := e.meter.readings(ctx, g, m, groups[at:at+1], now, now, step)
+				list, known, err := e.meter.readings(ctx, g, m, groups[at:at+1], now, now, e.meter.step)
 				if err != nil {
 					return nil, err
 				}
@@ -167,7 +167,7 @@ func (e *Engine) turn(ctx context.Context, h *loop.Handle, key record.Key) (time
 		case err != nil:
 			return 0, err
 		case !over:
-			return step, nil
+			return e.meter.step, nil
 		case !succeeded:
 			return 0, e.giveUp(ctx, h, rec, kind.T("上次调节没有成功："+k.Run, "the last turn failed: "+k.Run))
 		}
@@ -176,7 +176,7 @@ func (e *Engine) turn(ctx context.Context, h *loop.Handle, key record.Key) (time
 		return rest, nil
 	}
 	if halted, err := engine.Halted(ctx, h.Kernel(), h.Principal()); err != nil || halted {
-		return step, err
+		return e.meter.step, err
 	}
 	w, err := e.around(ctx, h, false)
 	if err != nil {
@@ -216,9 +216,9 @@ func (e *Engine) turn(ctx context.Context, h *loop.Handle, key record.Key) (time
 	}
 	if !pulls || math.Abs(by) < k.Step/50 {
 		if rec.State == engine.KnobHeld {
-			return step, h.Say(ctx, rec, engine.KnobRelease, map[string]any{"said": both(kind.T("已稳定在要求之内，或没有更好的值", "it rests: within what is wanted, or no value is better"))})
+			return e.meter.step, h.Say(ctx, rec, engine.KnobRelease, map[string]any{"said": both(kind.T("已稳定在要求之内，或没有更好的值", "it rests: within what is wanted, or no value is better"))})
 		}
-		return step, nil
+		return e.meter.step, nil
 	}
 	if reversals >= hunts {
 		return 0, e.giveUp(ctx, h, rec, kind.T("连续几次调节都无效或来回反复，已停止；请检查它的影响是否填对、是否另有程序在调", "turning it to and fro does not help; it is stopped: check its effects, and whether something else turns it"))
@@ -285,7 +285,7 @@ func (e *Engine) order(ctx context.Context, h *loop.Handle, rec record.Record, k
 	}
 	r, there, err := h.Read(ctx, run)
 	if err != nil || !there {
-		return step, err
+		return e.meter.step, err
 	}
 	var ordered engine.RunOrder
 	if err := json.Unmarshal(r.Data, &ordered); err != nil {
