@@ -8,7 +8,7 @@ import (
 )
 
 // config is the section "operations" of the configuration file. What it leaves out
-// is: every 5s, measure 15s, settle 6s, patience 1m.
+// is: every 5s, measure 15s, settle 6s, patience 1m, intents 1m.
 type config struct {
 	// Every is how often the signs are looked for, Measure how often things are
 	// measured that do not say otherwise.
@@ -18,8 +18,11 @@ type config struct {
 	// long a cause may be sought before a person is called.
 	Settle   string `yaml:"settle"`
 	Patience string `yaml:"patience"`
+	// Intents is how often it is looked at how far intents are met. To be set before
+	// there are any: what was measured counts by the step it was measured at.
+	Intents string `yaml:"intents"`
 
-	every, measure, settle, patience time.Duration
+	every, measure, settle, patience, intents time.Duration
 }
 
 func (c *config) validate() error {
@@ -34,6 +37,7 @@ func (c *config) validate() error {
 		{"measure", c.Measure, "15s", &c.measure, time.Second, time.Hour},
 		{"settle", c.Settle, "6s", &c.settle, 0, 10 * time.Minute},
 		{"patience", c.Patience, "1m", &c.patience, time.Second, time.Hour},
+		{"intents", c.Intents, "1m", &c.intents, time.Second, 10 * time.Minute},
 	} {
 		v, err := time.ParseDuration(cmp.Or(d.text, d.usual))
 		if err != nil || v < d.least || v > d.most {

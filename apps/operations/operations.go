@@ -150,7 +150,13 @@ func (a *App) Provision(_ context.Context, h *app.Host) error {
 }
 
 // Validate implements app.Validator.
-func (a *App) Validate() error { return a.config.validate() }
+func (a *App) Validate() error {
+	if err := a.config.validate(); err != nil {
+		return err
+	}
+	a.intents.Pace(a.config.intents)
+	return nil
+}
 
 // Start implements app.Starter: it makes sure there is an autopilot, and begins to
 // measure.
