@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -49,7 +50,25 @@ func (w *World) addActs(context.Context) error {
 		// A port that is switched off and on comes back where its cable is whole.
 		add("port-reset", port, func(_ context.Context, w *World) error { return w.resetPort(port) })
 		add("port-enable", port, func(_ context.Context, w *World) error { return w.resetPort(port) })
+		add("port-disable", port, func(_ context.Context, w *World) error { return w.Switch.Shut(port, true) })
+		add("port-negotiate", port, func(_ context.Context, w *World) error { w.negotiate(port); return nil })
 	}
+	add("mirror-resync", "array-1", func(_ context.Context, w *World) error {
+		w.Facts.Store(func(s *store) { s.apart = false })
+		return w.syslog("array-1", 134, "mirror pair IMG-01 resynchronised")
+	})
+	add("snapshot-prune", "array-1", func(_ context.Context, w *World) error {
+		w.Facts.Store(func(s *store) { s.snapshots = 0.4 })
+		return nil
+	})
+	add("raid-rebuild", "srv-db-01", func(_ context.Context, w *World) error {
+		w.Facts.Machine(func(m *machine) { m.mirror = 0 })
+		return w.syslog("srv-db-01", 6, "kernel: md: md0: recovery done.")
+	})
+	add("tape-clean", "tape-1", func(_ context.Context, w *World) error {
+		w.Facts.Store(func(s *store) { s.dirty = false })
+		return nil
+	})
 	add("backup-run", "his-db-backup", func(ctx context.Context, w *World) error {
 		_, err := w.backUp(ctx)
 		return err
@@ -68,7 +87,46 @@ func (w *World) resetPort(port string) error {
 	if broken {
 		return errors.New("the port " + port + " finds no light: its cable is broken")
 	}
-	return w.Switch.SetPort(port, false)
+	return errors.Join(w.Switch.Shut(port, false), w.Switch.SetPort(port, false))
+}
+
+// mismatch lets one end of a port's line talk half duplex and the other full: the
+// busier it is, the more collides.
+func (w *World) mismatch(port string) {
+	w.Switch.Set(func(s *Switch) { s.port(port).half = true })
+	w.Switch.Flood(port, traffic{late: 4, fcs: 6, errors: 10})
+	w.Switch.Dirty(port, 80*time.Millisecond, 0.25, 0)
+}
+
+// negotiate lets both ends of a port's line agree again.
+func (w *World) negotiate(port string) {
+	w.Switch.Set(func(s *Switch) { s.port(port).half = false })
+	w.Switch.Flood(port, traffic{})
+	w.Switch.Dirty(port, 0, 0, 0)
+}
+
+// onServer are the units that the database server runs.
+var onServer = []string{"his-db", "his-redis", "srv-db-01"}
+
+// switchServer is told when somebody switches the database server at its
+// controller: what runs on it goes and comes with it.
+func (w *World) switchServer(on bool) {
+	if !on {
+		for _, name := range onServer {
+			_ = w.Units.Kill(name)
+		}
+		return
+	}
+	w.wait.Go(func() {
+		for _, name := range onServer { // a server brings up what is enabled on it
+			_ = w.Units.Start(context.Background(), name)
+		}
+	})
+}
+
+// serverOff tells whether a unit cannot run since its server is switched off.
+func (w *World) serverOff(unit string) bool {
+	return w.Bodies["srv-db-01"] != nil && slices.Contains(onServer, unit) && w.Bodies["srv-db-01"].Off()
 }
 
 // breakCable breaks the cable of a port, or mends it.
@@ -85,18 +143,19 @@ func (w *World) setMains(on bool) error {
 	w.devices.Lock()
 	defer w.devices.Unlock()
 	w.dark, w.charge = !on, 100
+	w.Room.Meter(powerMeter, func(m *meters) { m.dead(!on) })
 	return w.tellUPS()
 }
 
 func (w *World) tellUPS() error {
 	if !w.dark {
-		return w.SetUPS("OL", 100, 221.4)
+		return w.setUPS(usualUPS())
 	}
 	status := "OB DISCHRG"
 	if w.charge < 20 {
 		status += " LB"
 	}
-	return w.SetUPS(status, w.charge, 0)
+	return w.setUPS(upsState{status, w.charge, w.charge * 18, 37.5, 0})
 }
 
 // upsTick lets the battery run down: a percent a second, so that a failure of the

@@ -14,9 +14,9 @@ import (
 // A daemon that is reached over the switch listens behind it, and the wire of
 // its port listens where the ledger says the thing is.
 var hostPart = map[string]int{
-	"sw-core": 2, "ups-1": 3, "ac-1": 4, "srv-app-01": 5, "srv-db-01": 6, "facts": 7, "dns-1": 8, "srv-file-01": 9,
+	"sw-core": 2, "ups-1": 3, "ac-1": 4, "srv-app-01": 5, "srv-db-01": 6, "facts": 7, "dns-1": 8, "srv-file-01": 9, "array-1": 10,
 	"his-db": 11, "his-db-replica": 12, "his-redis": 13, "mq-1": 14,
-	"his-api": 21, "lis-api": 22, "pacs-api": 23, "his-web": 24, "his-gate": 25, "zhiwei": 30,
+	"his-api": 21, "lis-api": 22, "pacs-api": 23, "his-web": 24, "his-gate": 25, "zhiwei": 30, "zhiwei-syslog": 30, "zhiwei-traps": 30, "tape-1": 31,
 }
 
 // behind is added to the last part of the address of a daemon behind the switch.
@@ -26,7 +26,7 @@ const behind = 100
 var ports = map[string]int{
 	"sw-core": 1161, "ups-1": 3493, "ac-1": 5020, "srv-app-01": 2222, "srv-db-01": 2222, "facts": 9100, "dns-1": 5353, "srv-file-01": 1623,
 	"his-db": 5432, "his-db-replica": 5432, "his-redis": 6379, "mq-1": 1883,
-	"his-api": 8081, "lis-api": 8082, "pacs-api": 8083, "his-web": 8080, "his-gate": 8443, "zhiwei": 8088,
+	"his-api": 8081, "lis-api": 8082, "pacs-api": 8083, "his-web": 8080, "his-gate": 8443, "zhiwei": 8088, "zhiwei-syslog": 1514, "zhiwei-traps": 1162,
 }
 
 // redfishPort is where the management controllers of the servers listen.

@@ -112,6 +112,16 @@ func (w *World) obey(q asked) answered {
 	defer cancel()
 	var err error
 	switch q.Verb {
+	case "start", "restart":
+		if w.serverOff(q.Name) {
+			err = errors.New("its server is switched off")
+		}
+	}
+	if err != nil {
+		w.Orders.add(Order{At: time.Now(), Verb: q.Verb, Name: q.Name, Token: q.Token, Err: err.Error()})
+		return answered{1, err.Error()}
+	}
+	switch q.Verb {
 	case "start":
 		err = w.Units.Start(ctx, q.Name)
 	case "stop":

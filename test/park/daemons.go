@@ -45,7 +45,7 @@ func (w *World) addSmall(context.Context) error {
 	if err := w.wire("his-redis", at); err != nil {
 		return err
 	}
-	if err := w.put(fmt.Sprintf("bind %s\nport %d\nprotected-mode no\nsave \"\"\nappendonly no\nmaxmemory %s\nmaxmemory-policy noeviction\ndir %s\n", host, ports["his-redis"], redisMemory, w.Dir), "conf", "redis.conf"); err != nil {
+	if err := w.put(fmt.Sprintf("bind %s\nport %d\nprotected-mode no\nsave \"\"\nappendonly no\nmaxmemory %s\nmaxmemory-policy noeviction\ndir %s\n", host, ports["his-redis"], redisMemory, w.file("cache")), "conf", "redis.conf"); err != nil {
 		return err
 	}
 	w.Units.Add(&Unit{Name: "his-redis", Path: find("redis-server"), Args: []string{w.file("conf", "redis.conf")}, Dir: w.Dir, Ready: func(ctx context.Context) error {
@@ -103,9 +103,9 @@ func (w *World) addServices(ctx context.Context) error {
 	db := dsn(w.net.at("his-db"))
 	for _, c := range []tierConfig{
 		{Role: "api", Name: "his-api", Listen: api, Database: db, Pool: 8, Cache: w.net.at("his-redis")},
-		{Role: "lis", Name: "lis-api", Listen: w.net.at("lis-api"), Database: db, Pool: 5, Broker: w.net.at("mq-1")},
+		{Role: "lis", Name: "lis-api", Listen: w.net.at("lis-api"), Database: db, Pool: 5, Broker: w.net.at("mq-1"), Threads: 5, Heap: 160},
 		{Role: "pacs", Name: "pacs-api", Listen: w.net.at("pacs-api"), Database: db, Pool: 5, Folder: w.file("volume")},
-		{Role: "web", Name: "his-web", Listen: w.net.at("his-web"), Upstream: fmt.Sprintf("http://%s:%d", apiName, ports["his-api"]), Resolver: w.net.at("dns-1")},
+		{Role: "web", Name: "his-web", Listen: w.net.at("his-web"), Upstream: fmt.Sprintf("http://%s:%d", apiName, ports["his-api"]), Resolver: w.net.at("dns-1"), Handles: 320},
 	} {
 		c.Log, c.Faults = w.file("log", c.Name+".app.log"), w.file("faults", c.Name)
 		if err := w.putJSON(c, "conf", c.Name+".json"); err != nil {
@@ -123,6 +123,9 @@ func (w *World) addServices(ctx context.Context) error {
 // own: small, so that it can be filled.
 const volumeSize = 48 << 20
 
+// volumeInodes is how many files it may hold.
+const volumeInodes = 1200
+
 // addVolume makes the imaging store: a file system of its own in a file where
 // the park is root and the machine has loop devices, else a folder.
 func (w *World) addVolume(ctx context.Context) error {
@@ -134,7 +137,7 @@ func (w *World) addVolume(ctx context.Context) error {
 		if err := os.Truncate(image, volumeSize); err != nil {
 			return err
 		}
-		if _, err := w.Units.output(ctx, nil, nil, find("mkfs.ext4"), "-q", "-m", "0", image); err != nil {
+		if _, err := w.Units.output(ctx, nil, nil, find("mkfs.ext4"), "-q", "-m", "0", "-N", fmt.Sprint(volumeInodes), image); err != nil {
 			return err
 		}
 		_, err := w.Units.output(ctx, nil, nil, find("mount"), "-o", "loop", image, w.file("volume"))
@@ -226,6 +229,7 @@ func (w *World) addDevices(ctx context.Context) error {
 			return err
 		}
 	}
+	w.Bodies["srv-db-01"].Set(func(b *Body) { b.power = w.switchServer })
 	if err := os.MkdirAll(w.file("facts"), 0o755); err != nil {
 		return err
 	}
@@ -248,7 +252,7 @@ func (w *World) addUPS() error {
 			return err
 		}
 	}
-	if err := w.SetUPS("OL", 100, 221.4); err != nil {
+	if err := w.tell(usualUPS()); err != nil {
 		return err
 	}
 	dir := w.file("nut")
@@ -266,10 +270,32 @@ func (w *World) addUPS() error {
 	return nil
 }
 
-// SetUPS says how the UPS does: its status in NUT's words (OL, OB, LB, RB), the
-// charge in percent and the voltage of the mains.
-func (w *World) SetUPS(status string, charge, volts float64) error {
-	text := fmt.Sprintf("ups.status: %s\nbattery.charge: %.0f\nbattery.runtime: %.0f\nups.load: 37.5\ninput.voltage: %.1f\noutput.voltage: 220.0\nups.temperature: 31\nups.mfr: Park\n", status, charge, charge*18, volts)
+// upsState is how the UPS does: its status in NUT's words (OL, OB, LB, RB …), the
+// charge and the load in percent, the runtime in seconds, the voltage of the mains.
+type upsState struct {
+	status                        string
+	charge, runtime, load, supply float64
+}
+
+func usualUPS() upsState { return upsState{"OL", 100, 1800, 37.5, 221.4} }
+
+// tell lets the UPS say how it does.
+func (w *World) tell(u upsState) error {
+	w.devices.Lock()
+	defer w.devices.Unlock()
+	return w.setUPS(u)
+}
+
+// upsState is what the UPS says.
+func (w *World) upsState() upsState {
+	w.devices.Lock()
+	defer w.devices.Unlock()
+	return w.ups
+}
+
+func (w *World) setUPS(u upsState) error {
+	w.ups = u
+	text := fmt.Sprintf("ups.status: %s\nbattery.charge: %.0f\nbattery.runtime: %.0f\nups.load: %.1f\ninput.voltage: %.1f\noutput.voltage: 220.0\nups.temperature: 31\nups.mfr: Park\n", u.status, u.charge, u.runtime, u.load, u.supply)
 	// Renamed into place: the driver must not read half a file.
 	if err := w.put(text, "nut", "new.dev"); err != nil {
 		return err

@@ -29,7 +29,7 @@ func (w *World) addPostgres(ctx context.Context) error {
 	if err := os.MkdirAll(data, 0o700); err != nil {
 		return err
 	}
-	if err := w.give(data); err != nil {
+	if err := errors.Join(w.give(data), w.give(w.file("archive"))); err != nil {
 		return err
 	}
 	if _, err := w.Units.output(ctx, w.lesser, nil, filepath.Join(w.postgres, "initdb"), "-D", filepath.Join(data, "primary"), "-U", dbUser, "-A", "trust", "-N", "--locale=C.UTF-8", "-E", "UTF8"); err != nil {
@@ -51,7 +51,11 @@ wal_retrieve_retry_interval = 1s
 hot_standby = on
 log_min_messages = warning
 log_lock_waits = on
-`, host, ports["his-db"], connections)
+max_wal_size = 32MB
+min_wal_size = 32MB
+archive_mode = on
+archive_command = 'test -d %[4]s && gzip -1 <%%p >%[4]s/%%f.gz'
+`, host, ports["his-db"], connections, w.file("archive"))
 	if err := appendFile(filepath.Join(data, "primary", "postgresql.conf"), conf); err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -30,6 +31,9 @@ func runDNS(ctx context.Context, at, zone string) error {
 		names := map[string]string{}
 		if err == nil {
 			err = json.Unmarshal(raw, &names)
+		}
+		if err != nil { // in the words of BIND
+			fmt.Fprintf(os.Stderr, "zone hospital.internal/IN: loading from master file %s failed: %v\n", zone, err)
 		}
 		if answer := resolve(buf[:n], names, err == nil); answer != nil {
 			_, _ = c.WriteTo(answer, from)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -25,19 +26,24 @@ type Facts struct {
 	sectors map[string][2]int // by disk: reallocated, pending
 	failed  map[string]bool   // by disk: its self-assessment
 	queue   map[string]float64
+	dead    int // messages that could not be read
+	store   store
+	server  machine
+	proved  string // the backup that was tried last, and whether it could be read
+	reads   bool
 }
 
 // The files that the site's own scripts keep, in the folder "facts".
 const clockFile = "tracking.json" // {"offset": seconds}, as chronyc tracking tells it
 
 func newFacts(w *World) (*Facts, error) {
-	f := &Facts{w: w, sectors: map[string][2]int{}, failed: map[string]bool{}, queue: map[string]float64{}}
+	f := &Facts{w: w, sectors: map[string][2]int{}, failed: map[string]bool{}, queue: map[string]float64{}, store: usualStore(), server: usualMachine()}
 	l, err := net.Listen("tcp", w.net.at("facts"))
 	if err != nil {
 		return nil, err
 	}
 	mux := http.NewServeMux()
-	for path, tell := range map[string]func(*strings.Builder){"/smart": f.smart, "/clock": f.clock, "/backup": f.backup, "/broker": f.broker} {
+	for path, tell := range map[string]func(*strings.Builder){"/smart": f.smart, "/clock": f.clock, "/backup": f.backup, "/broker": f.broker, "/array": f.array, "/tape": f.tape, "/node": f.node} {
 		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) {
 			var b strings.Builder
 			tell(&b)
@@ -126,11 +132,13 @@ func (f *Facts) backup(b *strings.Builder) {
 		gaugeLine(b, "backup_last_success_timestamp_seconds", "", float64(at.Unix()))
 		gaugeLine(b, "backup_last_size_bytes", "", float64(size))
 	}
+	f.restored(b)
 }
 
 func (f *Facts) broker(b *strings.Builder) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	fmt.Fprintf(b, "# TYPE queue_messages_dead_total counter\nqueue_messages_dead_total{queue=%q} %d\n", resultsTopic, f.dead)
 	if stored, there := f.queue["$SYS/broker/store/messages/count"]; there {
 		ready := max(0, stored-f.queue["$SYS/broker/retained messages/count"])
 		gaugeLine(b, "queue_messages_ready", `{queue="`+resultsTopic+`"}`, ready)
@@ -160,12 +168,17 @@ func (f *Facts) watchBroker(ctx context.Context) {
 		b, err := dialBroker(dial, address, "exporter", false)
 		cancel()
 		if err == nil {
-			err = b.Subscribe("$SYS/broker/#", 0)
+			err = errors.Join(b.Subscribe("$SYS/broker/#", 0), b.Subscribe(deadTopic, 0))
 			stop := context.AfterFunc(ctx, b.Close)
 			for err == nil {
 				_ = b.c.SetReadDeadline(time.Now().Add(15 * time.Second)) // the broker tells every second or so
 				var topic, text string
 				if topic, text, _, err = b.Next(); err == nil {
+					if topic == deadTopic {
+						f.mu.Lock()
+						f.dead++
+						f.mu.Unlock()
+					}
 					if v, bad := strconv.ParseFloat(text, 64); bad == nil {
 						f.mu.Lock()
 						f.queue[topic] = v

@@ -172,7 +172,10 @@ func deviceFaults() []Fault {
 }
 
 func undoRoom(_ context.Context, w *World) error {
-	w.Room.Set(func(r *Room) { r.running, r.burnt, r.leak, r.warmth, r.setPoint = true, false, false, usual, usual })
+	w.Room.Set(func(r *Room) {
+		r.running, r.burnt, r.leak, r.smoke, r.drying, r.clogged = true, false, false, false, false, 0
+		r.warmth, r.setPoint, r.humidity, r.outside = usual, usual, moist, moist
+	})
 	return nil
 }
 

@@ -39,7 +39,17 @@ func (w *World) Ledger(every string) []Entry {
 			e.Address = w.net.host(name)
 		}
 		for k, v := range labels {
-			e.Labels[k] = v
+			if k != "modbus_map" {
+				e.Labels[k] = v
+				continue
+			}
+			for i, part := range parts(v) { // a label holds 256 characters
+				if name := k; i > 0 {
+					e.Labels[fmt.Sprintf("%s_%d", name, i+1)] = part
+				} else {
+					e.Labels[name] = part
+				}
+			}
 		}
 		e.Labels["every"] = every
 		out = append(out, e)
@@ -72,24 +82,31 @@ func (w *World) Ledger(every string) []Entry {
 		return m
 	}
 
-	add("mains-1", engine.ClassPower, nil)
-	add("ups-1", engine.ClassUPS, map[string]string{"ups": "ups-1@" + w.net.at("ups-1")}, on(engine.PoweredBy, "mains-1")...)
-	add("ac-1", engine.ClassCooling, map[string]string{
-		"modbus": w.net.at("ac-1"), "modbus_unit": "1",
-		"modbus_map":        "cooling_running=coil:0;cooling_alarm=discrete:0;cooling_setpoint_celsius=holding:0:uint16*0.1;cooling_return_temperature_celsius=input:0:uint16*0.1",
-		"via":               "local",
-		"act_cooling_start": own("cooling-start-ac-1"),
-	}, on(engine.PoweredBy, "mains-1")...)
-	add("room-1", engine.ClassRoom, map[string]string{
-		"modbus": w.net.at("ac-1"), "modbus_unit": "1",
-		"modbus_map": "environment_temperature_celsius=input:0:uint16*0.1;environment_humidity_ratio=input:1:uint16*0.001;environment_leak=discrete:1",
-	}, on(engine.CooledBy, "ac-1")...)
+	behind := func(unit uint8, registers string, more ...string) map[string]string {
+		m := map[string]string{"modbus": w.net.at("ac-1"), "modbus_unit": fmt.Sprint(unit), "modbus_map": registers}
+		for i := 0; i+1 < len(more); i += 2 {
+			m[more[i]] = more[i+1]
+		}
+		return m
+	}
+	add("mains-1", engine.ClassPower, behind(powerMeter, meterMap()))
+	add("ups-1", engine.ClassUPS, unit("ups-driver", map[string]string{"ups": "ups-1@" + w.net.at("ups-1")}), on(engine.PoweredBy, "mains-1")...)
+	add("battery-1", engine.ClassBattery, behind(batteryGuard, batteryMap()), on(engine.MemberOf, "ups-1")...)
+	add("ac-1", engine.ClassCooling, behind(1,
+		"cooling_running=coil:0;cooling_alarm=discrete:0;cooling_setpoint_celsius=holding:0:uint16*0.1;cooling_return_temperature_celsius=input:0:uint16*0.1;"+
+			"cooling_supply_temperature_celsius=input:2:uint16*0.1;cooling_filter_pressure_pascals=input:3:uint16;cooling_airflow_ratio=input:4:uint16*0.001",
+		"via", "local", "act_cooling_start", own("cooling-start-ac-1")), on(engine.PoweredBy, "mains-1")...)
+	add("room-1", engine.ClassRoom, behind(1,
+		"environment_temperature_celsius=input:0:uint16*0.1;environment_humidity_ratio=input:1:uint16*0.001;environment_leak=discrete:1;environment_smoke=discrete:2;cooling_drying=coil:1"),
+		on(engine.CooledBy, "ac-1")...)
+	add("fire-panel-1", engine.ClassDevice, behind(firePanel, fireMap), on(engine.MemberOf, "room-1")...)
 	add("rack-1", engine.ClassRack, nil, join(on(engine.MemberOf, "room-1"), on(engine.PoweredBy, "ups-1"))...)
 
 	add("sw-core", engine.ClassSwitch, map[string]string{"snmp": w.net.at("sw-core"), "snmp_community": "public"}, on(engine.MemberOf, "rack-1")...)
 	for _, p := range portNames {
 		add("sw-core "+p, engine.ClassPort, map[string]string{
 			"port": p, "via": "local", "act_port_reset": own("port-reset-" + p), "act_port_enable": own("port-enable-" + p),
+			"act_port_disable": own("port-disable-" + p), "act_port_negotiate": own("port-negotiate-" + p),
 		}, on(engine.MemberOf, "sw-core")...)
 	}
 
@@ -107,18 +124,23 @@ func (w *World) Ledger(every string) []Entry {
 		}
 		add(name, engine.ClassHost, m, join(on(engine.MemberOf, "rack-1"), on(engine.ConnectedTo, "sw-core "+port))...)
 	}
-	host("srv-db-01", "GE1-0-1", nil)
+	host("srv-db-01", "GE1-0-1", map[string]string{"scrape_node": facts("/node"), "act_raid_rebuild": own("raid-rebuild-srv-db-01")})
 	host("srv-app-01", "GE1-0-2", map[string]string{"scrape_clock": facts("/clock"), "act_time_sync": own("time-sync-srv-app-01")})
 	if _, err := w.Units.get(fileServer); err == nil {
 		add(fileServer, engine.ClassHost, map[string]string{"ipmi": w.net.at(fileServer), "ipmi_credential": ipmiCredential}, join(on(engine.MemberOf, "rack-1"), on(engine.ConnectedTo, "sw-core GE1-0-3"))...)
 	}
 	add("srv-db-01 sda", engine.ClassDisk, map[string]string{"scrape_smart": facts("/smart")}, on(engine.MemberOf, "srv-db-01")...)
+	add("array-1", engine.ClassArray, map[string]string{
+		"via": "local", "scrape": facts("/array"), "act_mirror_resync": own("mirror-resync-array-1"), "act_snapshot_prune": own("snapshot-prune-array-1"),
+	}, on(engine.MemberOf, "rack-1")...)
+	add("tape-1", engine.ClassDevice, map[string]string{"via": "local", "scrape": facts("/tape"), "act_tape_clean": own("tape-clean-tape-1")}, on(engine.MemberOf, "rack-1")...)
 	add("pacs-volume", engine.ClassVolume, map[string]string{
 		"via": "local", "volume": w.file("volume"), "clear_paths": w.file("volume", "cache"),
 	}, on(engine.MemberOf, "srv-app-01")...)
 
 	add("dns-1", engine.ClassMiddleware, unit("dns-1", map[string]string{
 		"process": w.file("dns", "zone.json"), "probe_dns": apiName + "=" + w.net.host("his-api") + "@" + w.net.at("dns-1"), "act_dns_repair": own("dns-repair-dns-1"),
+		"log_files": w.Units.Log("dns-1"),
 	}), on(engine.RunsOn, "srv-app-01")...)
 	add("his-redis", engine.ClassMiddleware, unit("his-redis", map[string]string{
 		"process": "redis-server " + inner("his-redis"), "sql": "redis://" + w.net.at("his-redis"), "probe_tcp": w.net.at("his-redis"), "log_files": w.Units.Log("his-redis"),
@@ -151,7 +173,9 @@ func (w *World) Ledger(every string) []Entry {
 		return map[string]string{"pool": "his-db", "act_pool_reset": own("pool-reset-" + name)}
 	}
 	service("his-api", pool("his-api"), on(engine.Uses, "his-db", "his-redis")...)
-	service("lis-api", pool("lis-api"), on(engine.Uses, "his-db", "mq-1")...)
+	lis := pool("lis-api")
+	lis["listen"] = fmt.Sprint(ports["lis-api"])
+	service("lis-api", lis, on(engine.Uses, "his-db", "mq-1")...)
 	service("pacs-api", pool("pacs-api"), join(on(engine.Uses, "his-db"), on(engine.StoredOn, "pacs-volume"))...)
 	service("his-web", nil, on(engine.Uses, "his-api", "dns-1")...)
 
@@ -166,5 +190,21 @@ func (w *World) Ledger(every string) []Entry {
 		"log_files": w.file("log", "his-gate.error.log"),
 	}), join(on(engine.RunsOn, "srv-app-01"), on(engine.Uses, "his-web", "lis-api", "pacs-api", "his-cert"))...)
 	add("his", engine.ClassApplication, map[string]string{"probe_http": "https://" + w.net.at("his-gate") + "/?patient=1", "tls_ca": w.file("conf", "ca.pem")}, on(engine.Uses, "his-gate")...)
+	return out
+}
+
+// parts splits registers into labels of at most 250 characters.
+func parts(registers string) []string {
+	out := []string{""}
+	for _, r := range strings.Split(registers, ";") {
+		switch last := &out[len(out)-1]; {
+		case *last == "":
+			*last = r
+		case len(*last)+1+len(r) <= 250:
+			*last += ";" + r
+		default:
+			out = append(out, r)
+		}
+	}
 	return out
 }

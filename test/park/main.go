@@ -54,6 +54,10 @@ func role(name string, args []string) (done bool, err error) {
 	case name == "burn" && len(args) == 0:
 		burn()
 		return true, nil
+	case name == "crowd" && len(args) == 1:
+		return true, runCrowd(ctx, args[0])
+	case name == "squat" && len(args) == 1:
+		return true, runSquat(ctx, args[0])
 	}
 	return false, nil
 }

@@ -29,15 +29,16 @@ type Product struct {
 }
 
 // settings is the configuration of the program under test: as it comes, but for
-// how often things are measured that do not say it themselves.
-func settings(pace time.Duration) string {
-	return fmt.Sprintf("watch:\n  services: []\noperations:\n  measure: %s\n", pace)
+// how often things are measured that do not say it themselves, and where it takes
+// what devices tell by themselves.
+func (w *World) settings(pace time.Duration) string {
+	return fmt.Sprintf("watch:\n  services: []\noperations:\n  measure: %s\nintake:\n  syslog: {udp: %q}\n  traps: {address: %q, communities: [public]}\n", pace, w.net.at("zhiwei-syslog"), w.net.at("zhiwei-traps"))
 }
 
 // startProduct starts the program and writes the ledger.
 func startProduct(ctx context.Context, w *World, program string, pace time.Duration) (*Product, error) {
 	p := &Product{w: w, base: "http://" + w.net.at("zhiwei"), http: &http.Client{Timeout: 20 * time.Second}, names: map[string]string{}, ids: map[string]string{}}
-	if err := w.put(settings(pace), "conf", "zhiwei.yaml"); err != nil {
+	if err := w.put(w.settings(pace), "conf", "zhiwei.yaml"); err != nil {
 		return nil, err
 	}
 	data := w.file("zhiwei")

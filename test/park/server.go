@@ -22,7 +22,11 @@ type Body struct {
 	fans   []int // rpm
 	inlet  float64
 	cpu    float64
-	psu    string // health of the second power supply
+	psu    string  // health of the second power supply
+	volts  float64 // of the 12 V rail
+	dust   float64 // °C by which it is hotter than it should be
+	off    bool
+	power  func(on bool) // told when somebody switches it
 	srv    *http.Server
 	l      net.Listener
 
@@ -35,6 +39,12 @@ const (
 	redfishPassword = "monitor-only"
 )
 
+// railVolts is what the 12 V rail has; below railLeast the board is in danger.
+const (
+	railVolts = 12.1
+	railLeast = 11.0
+)
+
 // fanRPM is what a fan turns at; one of Speed failed turns at 0.
 const fanRPM = 6200
 
@@ -44,7 +54,7 @@ func newBody(at, serial string, cert tls.Certificate) (*Body, error) {
 		return nil, err
 	}
 	sum := sha256.Sum256(cert.Certificate[0])
-	b := &Body{serial: serial, fans: []int{fanRPM, fanRPM - 80, fanRPM + 60}, inlet: 23, cpu: 52, psu: "OK", l: l, Fingerprint: hex.EncodeToString(sum[:])}
+	b := &Body{serial: serial, fans: []int{fanRPM, fanRPM - 80, fanRPM + 60}, inlet: 23, cpu: 52, psu: "OK", volts: railVolts, l: l, Fingerprint: hex.EncodeToString(sum[:])}
 	b.srv = &http.Server{Handler: b, ReadHeaderTimeout: 5 * time.Second, ErrorLog: log.New(io.Discard, "", 0)}
 	go func() { _ = b.srv.Serve(l) }()
 	return b, nil
@@ -62,13 +72,20 @@ func (b *Body) Pass(room float64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.inlet = room
-	target := room + 29
+	target := room + 29 + b.dust
 	for _, f := range b.fans {
 		if f == 0 {
 			target += 14
 		}
 	}
 	b.cpu += (target - b.cpu) / 20
+}
+
+// Off tells whether it is switched off.
+func (b *Body) Off() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.off
 }
 
 // FansTurn tells whether every fan turns.
@@ -99,6 +116,10 @@ func (b *Body) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusUnauthorized)
 		return
 	}
+	if r.Method == http.MethodPost {
+		b.reset(w, r, path)
+		return
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	link := func(p string) object { return object{"@odata.id": p} }
@@ -114,11 +135,12 @@ func (b *Body) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer = list(path)
 	case system:
 		answer = object{
-			"@odata.id": path, "Id": "1", "Name": "server", "Manufacturer": "Inspur", "Model": "NF5280M6", "SerialNumber": b.serial, "PowerState": "On",
-			"Status": health(false), "MemorySummary": object{"Status": health(false)},
+			"@odata.id": path, "Id": "1", "Name": "server", "Manufacturer": "Inspur", "Model": "NF5280M6", "SerialNumber": b.serial, "PowerState": map[bool]string{true: "Off", false: "On"}[b.off],
+			"Actions": object{"#ComputerSystem.Reset": object{"target": system + resetAction, "ResetType@Redfish.AllowableValues": []string{"On", "ForceOff", "PowerCycle"}}},
+			"Status":  health(false), "MemorySummary": object{"Status": health(false)},
 		}
 	case chassis:
-		answer = object{"@odata.id": path, "Id": "1", "Name": "chassis", "Status": health(false), "Thermal": link(chassis + "/Thermal"), "Power": link(chassis + "/Power")}
+		answer = object{"@odata.id": path, "Id": "1", "Name": "chassis", "Status": health(b.volts < railLeast), "Thermal": link(chassis + "/Thermal"), "Power": link(chassis + "/Power")}
 	case chassis + "/Thermal":
 		var fans []object
 		for i, rpm := range b.fans {
@@ -138,6 +160,7 @@ func (b *Body) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 				{"MemberId": "0", "Name": "PSU1", "Status": health(false)},
 				{"MemberId": "1", "Name": "PSU2", "Status": health(b.psu != "OK")},
 			},
+			"Voltages": []object{{"MemberId": "0", "Name": "P12V", "ReadingVolts": b.volts, "LowerThresholdCritical": railLeast, "Status": health(b.volts < railLeast)}},
 		}
 	default:
 		http.NotFound(w, r)
@@ -145,6 +168,27 @@ func (b *Body) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(answer)
+}
+
+// resetAction is where a system is switched on and off (DSP2046, ComputerSystem).
+const resetAction = "/Actions/ComputerSystem.Reset"
+
+// reset switches the server as it was asked to.
+func (b *Body) reset(w http.ResponseWriter, r *http.Request, path string) {
+	var asked struct{ ResetType string }
+	if err := json.NewDecoder(io.LimitReader(r.Body, 4096)).Decode(&asked); err != nil || !strings.HasSuffix(path, resetAction) {
+		w.WriteHeader(http.StatusBadRequest)
+		return
+	}
+	on := asked.ResetType != "ForceOff"
+	b.mu.Lock()
+	b.off = !on
+	tell := b.power
+	b.mu.Unlock()
+	if tell != nil {
+		tell(on)
+	}
+	w.WriteHeader(http.StatusNoContent)
 }
 
 // Close ends the controller.

@@ -16,18 +16,36 @@ type Switch struct {
 	file  string
 	began time.Time
 
-	mu    sync.Mutex
-	ports []switchPort
+	mu      sync.Mutex
+	ports   []switchPort
+	load    int   // of its processor, in percent
+	memory  int   // used of a hundred blocks
+	changes int64 // of the spanning tree
 }
 
 type switchPort struct {
 	name    string
 	wires   []*Wire
 	down    bool
+	shut    bool          // switched off by somebody
+	half    bool          // half duplex
 	changed time.Duration // uptime at the last change
-	errors  int64
-	fcs     int64
-	bytes   int64
+	traffic               // counted so far
+	each    traffic       // what comes on top with every write
+}
+
+// traffic is what a port counts.
+type traffic struct {
+	errors, fcs, bytes, broadcasts, late, discards int64
+}
+
+func (t *traffic) add(o traffic) {
+	t.errors += o.errors
+	t.fcs += o.fcs
+	t.bytes += o.bytes
+	t.broadcasts += o.broadcasts
+	t.late += o.late
+	t.discards += o.discards
 }
 
 // portNames are the ports in use: to the database server, to the application
@@ -36,7 +54,7 @@ var portNames = []string{"GE1-0-1", "GE1-0-2", "GE1-0-3", "GE1-0-4"}
 
 func newSwitch(folder string) *Switch {
 	// snmpsim answers for the community that is the name of the file.
-	s := &Switch{file: filepath.Join(folder, "public.snmprec"), began: time.Now()}
+	s := &Switch{file: filepath.Join(folder, "public.snmprec"), began: time.Now(), load: usualLoad, memory: usualMemory}
 	for _, n := range portNames {
 		s.ports = append(s.ports, switchPort{name: n})
 	}
@@ -69,25 +87,43 @@ func (s *Switch) write() error {
 	put("1.3.6.1.2.1.1.3.0", "67", ticks(up))
 	put("1.3.6.1.2.1.1.5.0", "4", "sw-core")
 	put("1.3.6.1.2.1.1.7.0", "2", "6")
+	put("1.3.6.1.2.1.17.2.4.0", "65", fmt.Sprintf("%010d", s.changes)) // dot1dStpTopChanges
+	// One store of HOST-RESOURCES-MIB, the memory, and one processor.
+	put("1.3.6.1.2.1.25.2.3.1.2.1", "6", "1.3.6.1.2.1.25.2.1.2")
+	put("1.3.6.1.2.1.25.2.3.1.3.1", "4", "memory")
+	put("1.3.6.1.2.1.25.2.3.1.4.1", "2", "4194304")
+	put("1.3.6.1.2.1.25.2.3.1.5.1", "2", "100")
+	put("1.3.6.1.2.1.25.2.3.1.6.1", "2", fmt.Sprintf("%03d", s.memory))
+	put("1.3.6.1.2.1.25.3.3.1.2.1", "2", fmt.Sprintf("%03d", s.load))
 	for n := range s.ports {
 		p, i := &s.ports[n], n+1
 		col := func(oid, tag, v string) { put(fmt.Sprintf("%s.%d", oid, i), tag, v) }
-		oper := "1"
-		if p.down {
+		oper, admin, duplex := "1", "1", "3"
+		if p.down || p.shut {
 			oper = "2"
 		} else {
-			p.bytes += 150_000
+			p.add(traffic{bytes: 150_000, broadcasts: 3})
+			p.add(p.each)
+		}
+		if p.shut {
+			admin = "2"
+		}
+		if p.half {
+			duplex = "2"
 		}
 		col("1.3.6.1.2.1.2.2.1.2", "4", p.name)
 		col("1.3.6.1.2.1.2.2.1.5", "66", "1000000000")
-		col("1.3.6.1.2.1.2.2.1.7", "2", "1")
+		col("1.3.6.1.2.1.2.2.1.7", "2", admin)
 		col("1.3.6.1.2.1.2.2.1.8", "2", oper)
 		col("1.3.6.1.2.1.2.2.1.9", "67", ticks(p.changed))
 		col("1.3.6.1.2.1.2.2.1.14", "65", fmt.Sprintf("%010d", p.errors))
+		col("1.3.6.1.2.1.2.2.1.19", "65", fmt.Sprintf("%010d", p.discards))
 		col("1.3.6.1.2.1.10.7.2.1.3", "65", fmt.Sprintf("%010d", p.fcs))
-		col("1.3.6.1.2.1.10.7.2.1.19", "2", "3")
+		col("1.3.6.1.2.1.10.7.2.1.8", "65", fmt.Sprintf("%010d", p.late))
+		col("1.3.6.1.2.1.10.7.2.1.19", "2", duplex)
 		col("1.3.6.1.2.1.31.1.1.1.1", "4", p.name)
 		col("1.3.6.1.2.1.31.1.1.1.6", "70", fmt.Sprintf("%016d", p.bytes))
+		col("1.3.6.1.2.1.31.1.1.1.9", "70", fmt.Sprintf("%016d", p.broadcasts))
 		col("1.3.6.1.2.1.31.1.1.1.10", "70", fmt.Sprintf("%016d", p.bytes))
 		col("1.3.6.1.2.1.31.1.1.1.15", "66", "1000")
 	}
@@ -128,10 +164,46 @@ func (s *Switch) SetPort(name string, down bool) error {
 		p.down, p.changed = down, time.Since(s.began)+100*time.Hour
 	}
 	for _, w := range p.wires {
-		w.Cut(down)
+		w.Cut(p.down || p.shut)
 	}
 	s.mu.Unlock()
 	return s.write()
+}
+
+// Shut switches a port off or on, as somebody at its console does.
+func (s *Switch) Shut(name string, off bool) error {
+	s.mu.Lock()
+	p := s.port(name)
+	if p.shut != off {
+		p.shut, p.changed = off, time.Since(s.began)+100*time.Hour
+	}
+	for _, w := range p.wires {
+		w.Cut(p.down || p.shut)
+	}
+	s.mu.Unlock()
+	return s.write()
+}
+
+// Set changes the switch under its lock.
+func (s *Switch) Set(change func(s *Switch)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change(s)
+}
+
+// Flood lets a port count so much more with every write, which is twice a second,
+// as long as it is up.
+func (s *Switch) Flood(name string, each traffic) {
+	s.Set(func(s *Switch) { s.port(name).each = each })
+}
+
+// Flooded tells whether a port that is up counts more than it usually does.
+func (s *Switch) Flooded(name string) (is bool) {
+	s.Set(func(s *Switch) {
+		p := s.port(name)
+		is = p.each != traffic{} && !p.down && !p.shut
+	})
+	return is
 }
 
 // Dirty makes the wires of a port slow and lossy, and lets it count errors at
@@ -166,7 +238,13 @@ func (s *Switch) Power(on bool) {
 	defer s.mu.Unlock()
 	for _, p := range s.ports {
 		for _, w := range p.wires {
-			w.Cut(!on || p.down)
+			w.Cut(!on || p.down || p.shut)
 		}
 	}
 }
+
+// What the switch's processor and memory are at on any day, in percent.
+const (
+	usualLoad   = 12
+	usualMemory = 48
+)

@@ -11,9 +11,12 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -33,7 +36,10 @@ type tierConfig struct {
 	Upstream string `json:"upstream,omitempty"` // http://name:port
 	Resolver string `json:"resolver,omitempty"`
 	Broker   string `json:"broker,omitempty"`
-	Folder   string `json:"folder,omitempty"` // of images
+	Folder   string `json:"folder,omitempty"`  // of images
+	Threads  int    `json:"threads,omitempty"` // that work for people; 0: as many as come
+	Heap     int    `json:"heap,omitempty"`    // MB that it may use; 0: it is not told
+	Handles  int    `json:"handles,omitempty"` // files and connections that it may open; 0: as the system has it
 }
 
 // tier is a running service.
@@ -45,6 +51,10 @@ type tier struct {
 	meter   *meter
 	waiting atomic.Int64 // requests that wait for a connection of the pool
 	results atomic.Int64 // of the laboratory, taken from the broker
+	threads chan struct{}
+	queued  atomic.Int64 // requests that wait for a thread
+	desk    sync.RWMutex // over how visits are registered
+	ledger  sync.Mutex   // over what they cost
 	bugs    bugs
 }
 
@@ -59,6 +69,10 @@ type bugs struct {
 	slow    atomic.Int64
 	leaking atomic.Int64 // bytes a second
 	burning atomic.Int64 // processors
+	stopped atomic.Int64 // threads that never come back
+	locked  atomic.Int64 // threads that wait for each other
+	unpaid  atomic.Bool  // its licence is over
+	opened  []*os.File
 }
 
 // readTier reads a configuration file of a service.
@@ -82,6 +96,17 @@ func runTier(ctx context.Context, file string) error {
 		return err
 	}
 	t := &tier{tierConfig: conf, meter: newMeter()}
+	if t.Threads > 0 {
+		t.threads = make(chan struct{}, t.Threads)
+	}
+	if t.Heap > 0 {
+		debug.SetMemoryLimit(int64(t.Heap) << 20)
+	}
+	if t.Handles > 0 {
+		if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: uint64(t.Handles), Max: uint64(t.Handles)}); err != nil {
+			return err
+		}
+	}
 	out, err := os.OpenFile(t.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return err
@@ -165,7 +190,7 @@ func (t *tier) measured(do func(context.Context, *http.Request) (string, error))
 		if d := t.bugs.slow.Load(); d > 0 {
 			<-time.After(time.Duration(d))
 		}
-		text, err := do(ctx, r)
+		text, err := t.worked(ctx, r, do)
 		code := http.StatusOK
 		if err != nil {
 			code = http.StatusInternalServerError
@@ -180,6 +205,22 @@ func (t *tier) measured(do func(context.Context, *http.Request) (string, error))
 		w.WriteHeader(code)
 		_, _ = io.WriteString(w, text+"\n")
 	}
+}
+
+// worked lets a thread do the work, as soon as one has time.
+func (t *tier) worked(ctx context.Context, r *http.Request, do func(context.Context, *http.Request) (string, error)) (string, error) {
+	if t.threads == nil {
+		return do(ctx, r)
+	}
+	t.queued.Add(1)
+	defer t.queued.Add(-1)
+	select {
+	case t.threads <- struct{}{}:
+	case <-ctx.Done():
+		return "", errors.New("no execute thread became free in time")
+	}
+	defer func() { <-t.threads }()
+	return do(ctx, r)
 }
 
 func (t *tier) page(ctx context.Context, r *http.Request) (string, error) {
@@ -235,6 +276,8 @@ func (t *tier) number(ctx context.Context, sql string, args ...any) (n int64, er
 
 func (t *tier) register(ctx context.Context, r *http.Request) (string, error) {
 	patient, _ := strconv.Atoi(r.URL.Query().Get("patient"))
+	t.desk.RLock()
+	defer t.desk.RUnlock()
 	if err := t.exec(ctx, "insert into visit (patient) values ($1)", patient); err != nil {
 		return "", err
 	}
@@ -261,10 +304,21 @@ func (t *tier) visit(ctx context.Context, r *http.Request) (string, error) {
 	return text, err
 }
 
-// resultsTopic is where the analysers of the laboratory send results.
-const resultsTopic = "lis/results"
+// resultsTopic is where the analysers of the laboratory send results, deadTopic
+// where those go that cannot be read.
+const (
+	resultsTopic = "lis/results"
+	deadTopic    = "lis/dead"
+)
+
+// resultUnit ends every result.
+const resultUnit = " mmol/L"
 
 func (t *tier) order(ctx context.Context, r *http.Request) (string, error) {
+	if t.bugs.unpaid.Load() {
+		t.log.Error("license expired, orders are not taken", "product", "LIS order entry", "serial", "LIS-2021-0042")
+		return "", errors.New("order rejected: the license of this product has ended")
+	}
 	if t.bugs.errors.Load() {
 		t.log.Error("instrument mapping table damaged: checksum mismatch", "table", "instrument_map", "order", r.URL.Query().Get("id"))
 		return "", errors.New("order rejected: instrument mapping unusable")
@@ -318,9 +372,16 @@ func (t *tier) session(ctx context.Context) error {
 		}
 	}()
 	for {
-		_, _, done, err := b.Next()
+		_, text, done, err := b.Next()
 		if err != nil {
 			return err
+		}
+		if !strings.HasSuffix(text, resultUnit) {
+			t.log.Error("message rejected: a result without a unit, moved to the dead letters", "topic", deadTopic)
+			if err := errors.Join(b.Publish(deadTopic, text), done()); err != nil {
+				return err
+			}
+			continue
 		}
 		for t.bugs.stuck.Load() {
 			select {

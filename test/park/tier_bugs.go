@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"sync"
 	"time"
 )
 
@@ -49,6 +50,15 @@ func (t *tier) switches() error {
 		return nil
 	})
 	on("hold", t.hold)
+	on("licence", func(_ context.Context, n int64) error { b.unpaid.Store(n != 0); return nil })
+	on("stop", func(_ context.Context, n int64) error {
+		for range n {
+			go func() { t.threads <- struct{}{}; b.stopped.Add(1) }()
+		}
+		return nil
+	})
+	on("deadlock", func(context.Context, int64) error { t.embrace(); return nil })
+	on("open", t.open)
 	go func() { _ = (&http.Server{Handler: mux, ReadHeaderTimeout: time.Second}).Serve(l) }()
 	return nil
 }
@@ -56,8 +66,10 @@ func (t *tier) switches() error {
 // leak keeps memory that nobody will use, 8 times a second, up to a bound that
 // leaves the machine alive.
 func (t *tier) leak() {
-	const most = 600 << 20
-	total := int64(0)
+	total, most := int64(0), int64(600<<20)
+	if t.Heap > 0 {
+		most = int64(t.Heap) << 20 * 93 / 100 // it lives on with the little that is left
+	}
 	for range time.Tick(time.Second / 8) {
 		rate := t.bugs.leaking.Load()
 		if rate == 0 {
@@ -91,6 +103,40 @@ func (t *tier) hold(ctx context.Context, n int64) error {
 		t.bugs.mu.Unlock()
 	}
 	return nil
+}
+
+// embrace lets two threads wait for each other's lock, for ever.
+func (t *tier) embrace() {
+	var both sync.WaitGroup
+	both.Add(2)
+	lock := func(first, second sync.Locker) {
+		first.Lock()
+		both.Done()
+		both.Wait()
+		t.bugs.locked.Add(1)
+		second.Lock()
+	}
+	go lock(&t.desk, &t.ledger)
+	go lock(&t.ledger, &t.desk)
+}
+
+// open opens files and forgets to close them, until so many of a hundred that it
+// may have are open; nought closes them.
+func (t *tier) open(_ context.Context, percent int64) error {
+	t.bugs.mu.Lock()
+	defer t.bugs.mu.Unlock()
+	for _, f := range t.bugs.opened {
+		_ = f.Close()
+	}
+	t.bugs.opened = nil
+	have, err := os.ReadDir("/proc/self/fd")
+	for n := int64(len(have)); err == nil && n < int64(t.Handles)*percent/100; n++ {
+		var f *os.File
+		if f, err = os.Open(os.DevNull); err == nil {
+			t.bugs.opened = append(t.bugs.opened, f)
+		}
+	}
+	return err
 }
 
 // bug switches a bug of a service on, or off with 0. A service that does not run

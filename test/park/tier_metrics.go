@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"runtime/metrics"
 	"slices"
 	"strconv"
 	"strings"
@@ -75,8 +76,35 @@ func (t *tier) metrics(w http.ResponseWriter, _ *http.Request) {
 	if t.Role == "lis" {
 		fmt.Fprintf(&b, "# TYPE lis_results_total counter\nlis_results_total %d\n", t.results.Load())
 	}
+	if t.threads != nil {
+		busy := len(t.threads)
+		gauge("middleware_threads_limit", "", float64(cap(t.threads)))
+		gauge("middleware_threads_idle", "", float64(cap(t.threads)-busy))
+		gauge("middleware_threads_stuck", "", float64(t.bugs.stopped.Load()))
+		gauge("middleware_requests_waiting", "", float64(max(0, t.queued.Load()+t.bugs.stopped.Load()-int64(busy))))
+	}
+	if t.Role == "api" {
+		gauge("jvm_threads_deadlocked", "", float64(t.bugs.locked.Load()))
+	}
+	if t.Heap > 0 {
+		t.heap(&b)
+	}
+	if t.Handles > 0 {
+		gauge("process_max_fds", "", float64(t.Handles))
+	}
 	process(&b, m.began)
 	_, _ = w.Write([]byte(b.String()))
+}
+
+// heap writes what a Java virtual machine tells of its heap, by the names of
+// Prometheus' client library for it; the numbers are those of our own collector.
+func (t *tier) heap(b *strings.Builder) {
+	told := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/gc/heap/live:bytes"}, {Name: "/cpu/classes/gc/total:cpu-seconds"}}
+	metrics.Read(told)
+	fmt.Fprintf(b, "# TYPE jvm_memory_used_bytes gauge\njvm_memory_used_bytes{area=\"heap\"} %d\n", told[0].Value.Uint64())
+	fmt.Fprintf(b, "# TYPE jvm_memory_max_bytes gauge\njvm_memory_max_bytes{area=\"heap\"} %d\n", int64(t.Heap)<<20)
+	fmt.Fprintf(b, "# TYPE jvm_memory_after_collection_bytes gauge\njvm_memory_after_collection_bytes %d\n", told[1].Value.Uint64())
+	fmt.Fprintf(b, "# TYPE jvm_gc_collection_seconds_sum counter\njvm_gc_collection_seconds_sum %g\n", told[2].Value.Float64())
 }
 
 // process writes the process metrics of Prometheus' client libraries.

@@ -48,9 +48,10 @@ type World struct {
 	cables   map[string]bool // of ports: broken
 	dark     bool            // the mains are gone
 	charge   float64         // of the UPS, in percent
-	sessions []*pgx.Conn     // that misuse the database
-	going    func()          // ends what goes on; nil: nothing does
-	expect   int             // results of the laboratory that must not be lost
+	ups      upsState
+	sessions []*pgx.Conn // that misuse the database
+	going    func()      // ends what goes on; nil: nothing does
+	expect   int         // results of the laboratory that must not be lost
 	wait     sync.WaitGroup
 	end      context.CancelFunc
 }
@@ -67,7 +68,7 @@ func newWorld(ctx context.Context, dir string, seed uint64) (*World, error) {
 	if w.net, err = takeNet(rand.New(rand.NewPCG(seed, uint64(os.Getpid())))); err != nil {
 		return w, err
 	}
-	for _, d := range []string{"log", "conf", "bin", "faults", "facts", "backup", "dns", "nginx", "ssh", "nut", "snmp", "snmp-cache", "volume", "good"} {
+	for _, d := range []string{"log", "conf", "bin", "faults", "facts", "backup", "dns", "nginx", "ssh", "nut", "snmp", "snmp-cache", "volume", "good", "cache", "archive"} {
 		if err := os.MkdirAll(w.file(d), 0o755); err != nil {
 			return w, err
 		}
