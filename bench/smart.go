@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"zhiwei/drive/smart"
 	"zhiwei/engine"
 	"zhiwei/engine/intelligence/alert"
 	"zhiwei/engine/intelligence/predict"
@@ -62,7 +63,7 @@ func smartReports(b *bench) error {
 		if err != nil {
 			return err
 		}
-		h, err := predict.ReadSMART(f)
+		h, err := smart.Read(f)
 		f.Close()
 		if err != nil {
 			said = append(said, filepath.Base(name)+" could not be read")

@@ -162,3 +162,19 @@ var _ = declare(
 	Metric{Name: "zhiwei_intake_dropped_total", Type: Counter, Unit: "1", Labels: []string{"door", "reason"}, Title: tr("丢弃的条目", "Entries dropped")},
 	Metric{Name: "zhiwei_intake_waiting", Type: Gauge, Unit: "1", Labels: []string{"door"}, Title: tr("排队的条目", "Entries that wait")},
 )
+
+// Of disks, as they tell of themselves: drive/smart, beside those of the
+// catalogue that knowledge asks for (disk_smart_healthy and others).
+var perDisk = []string{"device"}
+
+var _ = declare(
+	Metric{Name: "disk_info", Type: Gauge, Unit: "1", Labels: []string{"device", "model", "serial", "protocol"}, Title: tr("磁盘型号与序列号", "Model and serial number of a disk")},
+	Metric{Name: "disk_uncorrectable_errors", Type: Gauge, Unit: "1", Labels: perDisk, Title: tr("无法纠正的读写错误", "Errors that could not be corrected")},
+	Metric{Name: "disk_end_to_end_errors", Type: Gauge, Unit: "1", Labels: perDisk, Title: tr("端到端校验错误", "End-to-end errors")},
+	Metric{Name: "disk_offline_uncorrectable_sectors", Type: Gauge, Unit: "1", Labels: perDisk, Title: tr("离线无法纠正的扇区", "Sectors uncorrectable offline")},
+	Metric{Name: "disk_selftest_failed", Type: Gauge, Unit: "1", Labels: perDisk, Title: tr("最近一次自检出错", "Last self-test found an error")},
+	Metric{Name: "disk_critical_warning", Type: Gauge, Unit: "1", Labels: perDisk, Title: tr("NVMe 严重告警位", "Critical warning of NVMe, as bits")},
+	Metric{Name: "disk_spare_floor_ratio", Type: Gauge, Unit: "1", Labels: perDisk, Title: tr("备用块下限", "Spare blocks below which the maker calls it critical")},
+	Metric{Name: "disk_temperature_celsius", Type: Gauge, Unit: "Cel", Labels: perDisk, Title: tr("磁盘温度", "Temperature of a disk")},
+	Metric{Name: "disk_power_on_seconds", Type: Gauge, Unit: "s", Labels: perDisk, Title: tr("磁盘通电时间", "Time a disk was in use")},
+)

@@ -119,15 +119,23 @@ func (a *asked) process() (Source, error) {
 	if len(names) == 0 {
 		return nil, a.bad("里没有进程名", "names no process")
 	}
+	l, err := a.machine()
+	if err != nil {
+		return nil, err
+	}
+	if l == nil {
+		return &host.Processes{Clock: a.Clock, Table: &a.table, Names: names, Match: match}, nil
+	}
+	return &host.Remote{Clock: a.Clock, Run: l.run, Names: names, Match: match}, nil
+}
+
+// machine is the line to the machine on which a thing is; nil: it is this one.
+func (a *asked) machine() (*line, error) {
 	switch via := a.thing.Labels["via"]; {
 	case via == "local", via == "" && a.thing.Address == "":
-		return &host.Processes{Clock: a.Clock, Table: &a.table, Names: names, Match: match}, nil
+		return nil, nil
 	case via == "", via == "ssh":
-		l, err := a.reach("yes")
-		if err != nil {
-			return nil, err
-		}
-		return &host.Remote{Clock: a.Clock, Run: l.run, Names: names, Match: match}, nil
+		return a.reach("yes")
 	}
-	return nil, bad(a.thing, "via", "local | ssh", "不是能看到进程的方式", "is no way by which processes are seen")
+	return nil, bad(a.thing, "via", "local | ssh", "不是能看到它的方式", "is no way by which it is seen")
 }

@@ -19,13 +19,14 @@ import (
 	"zhiwei/kernel/series"
 )
 
-// sshd is a real OpenSSH server on a high port, as ourselves.
+// sshd is a real OpenSSH server on a high port, as ourselves; more lines of its
+// configuration may be given.
 type sshd struct {
 	port, hostKey, key, user string
 	cmd                      *exec.Cmd
 }
 
-func startSSHD(t *testing.T) *sshd {
+func startSSHD(t *testing.T, more ...string) *sshd {
 	t.Helper()
 	const program = "/usr/sbin/sshd"
 	if _, err := os.Stat(program); err != nil {
@@ -59,7 +60,7 @@ func startSSHD(t *testing.T) *sshd {
 			t.Fatal(err)
 		}
 	}
-	conf := fmt.Sprintf("Port %s\nListenAddress 127.0.0.1\nHostKey %s/host\nAuthorizedKeysFile %s/user.pub\nPidFile none\nStrictModes no\nUsePAM no\nPermitRootLogin yes\nPasswordAuthentication no\n", port, dir, dir)
+	conf := fmt.Sprintf("Port %s\nListenAddress 127.0.0.1\nHostKey %s/host\nAuthorizedKeysFile %s/user.pub\nPidFile none\nStrictModes no\nUsePAM no\nPermitRootLogin yes\nPasswordAuthentication no\n%s\n", port, dir, dir, strings.Join(more, "\n"))
 	if err := os.WriteFile(filepath.Join(dir, "conf"), []byte(conf), 0o600); err != nil {
 		t.Fatal(err)
 	}

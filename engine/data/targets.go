@@ -22,6 +22,7 @@ import (
 	"zhiwei/drive/probe"
 	"zhiwei/drive/redfish"
 	"zhiwei/drive/scrape"
+	"zhiwei/drive/smart"
 	"zhiwei/drive/snmp"
 	"zhiwei/drive/ups"
 	"zhiwei/engine"
@@ -115,6 +116,7 @@ func init() { // the makers read the table again
 		{TargetLabel{"local", "yes", "yes", "node_*, namedprocess_*", tr("它就是本程序所在的主机。", "It is the machine that this program runs on.")}, false, (*asked).local},
 		{TargetLabel{"ssh", at, "yes", "node_*, namedprocess_*, clock_offset_seconds", tr("经 SSH 测量 Linux 主机，不装代理；用标签 credential、user、host_key、port。", "Measures a Linux machine over SSH without an agent; uses the labels credential, user, host_key, port.")}, false, (*asked).ssh},
 		{TargetLabel{"process", "NAME[,NAME…]", "his-api", "namedprocess_*", tr("看这些进程，没有时也报 0 个；名中有空格或斜杠时看命令行。via 为 local 或没有地址时看本机，否则经 SSH。", "Watches these processes, and tells 0 where there are none; one with a blank or slash is part of the command line. On this machine where via is local or there is no address, else over SSH.")}, false, (*asked).process},
+		{TargetLabel{"smart", "yes | DEVICE[;DEVICE…]", "yes", "disk_*", tr("磁盘自述的健康（SMART）：yes 为主机的全部磁盘，或写 sda、“bus/0 megaraid,8”；主机上须有 smartmontools，账号须为 root 或可 sudo -n smartctl。在哪台机器上看，同 process。", "What disks say of their health (SMART): yes is all of the machine, else sda, “bus/0 megaraid,8”; the machine needs smartmontools, the account root or sudo -n smartctl. On which machine: as process.")}, false, (*asked).smart},
 		{TargetLabel{"volume", "PATH", "/data", "node_filesystem_*", tr("本机上的一个目录：它所在文件系统的空间。", "A folder of this machine: the space of the file system it lies on.")}, false, (*asked).volume},
 		{TargetLabel{"backup_files", "PATTERN", "/backup/his-*.dump", "backup_last_*", tr("备份任务在本机留下的文件：最新一个的时间和大小。", "The files a backup job leaves on this machine: when the newest was written and how large it is.")}, false, (*asked).backups},
 		{TargetLabel{"log_files", "PATH[:PATH…]", "/var/log/his.log", "", tr("本机上它的日志文件，冒号分隔。", "Its log files on this machine, separated by colons.")}, false, nil},
@@ -197,7 +199,7 @@ func (m *Measures) Targets(thing engine.Thing) ([]Target, error) {
 			}
 			t := Target{ID: thing.ID + "/" + label, Thing: thing.ID, Instance: thing.Name, Source: s}
 			switch s.(type) {
-			case *ipmi.Target:
+			case *ipmi.Target, *smart.Disks:
 				t.Timeout = slow
 			case *host.Remote:
 				t.Timeout = script
@@ -532,6 +534,26 @@ func (a *asked) sql() (Source, error) {
 	d := &database.Target{URL: address, User: user, Password: secret, Clock: a.Clock}
 	if err := d.Validate(); err != nil {
 		return nil, a.bad("不能用："+errs.Sentence(err, "zh"), "cannot be used: "+errs.Sentence(err, "en"))
+	}
+	return d, nil
+}
+
+func (a *asked) smart() (Source, error) {
+	d := &smart.Disks{Clock: a.Clock}
+	if a.value != "yes" {
+		for _, name := range strings.Split(a.value, ";") {
+			d.Devices = append(d.Devices, "/dev/"+strings.TrimPrefix(strings.TrimSpace(name), "/dev/"))
+		}
+	}
+	if d.Validate() != nil {
+		return nil, a.bad("不是磁盘", "is no disk")
+	}
+	l, err := a.machine()
+	if err != nil {
+		return nil, err
+	}
+	if d.Run = smart.Here; l != nil {
+		d.Run = l.run
 	}
 	return d, nil
 }

@@ -56,6 +56,9 @@ func TestTargets(t *testing.T) {
 		"node/ssh":                            {"ssh", ":2222", "credential", "ssh", "host_key", "SHA256:x"},
 		"process/process":                     {"process", "his-api, his web", "via", "local"},
 		"node/process":                        {"process", "his-api", "credential", "ssh", "host_key", "SHA256:x"},
+		"smart/smart":                         {"smart", "yes", "via", "local"},
+		"smart/smart 2":                       {"smart", "sda; /dev/nvme0 nvme;bus/0 megaraid,8", "credential", "ssh", "host_key", "SHA256:x"},
+		"database/sql 3":                      {"sql", "mysql://watch@10.0.0.1", "sql_credential", "basic"},
 		"volume/volume":                       {"volume", "/data"},
 		"backup/backup_files":                 {"backup_files", "/backup/*.dump"},
 		"probe/probe_icmp":                    {"probe_icmp", "yes"},
@@ -73,7 +76,7 @@ func TestTargets(t *testing.T) {
 			if g.Thing != "t1" || g.Instance != "样例" || label == g.ID {
 				t.Errorf("%+v", g)
 			}
-			if patient := map[string]time.Duration{"ipmi": time.Minute, "node": 10 * time.Second}[g.Source.Name()]; g.Timeout != patient && label != "local" {
+			if patient := map[string]time.Duration{"ipmi": time.Minute, "smart": time.Minute, "node": 10 * time.Second}[g.Source.Name()]; g.Timeout != patient && label != "local" {
 				t.Errorf("%s may take %v", g.ID, g.Timeout)
 			}
 			if every := map[bool]time.Duration{true: 5 * time.Second}[slices.Contains(labels, "every")]; g.Every != every {
@@ -123,6 +126,7 @@ func TestWrongLabels(t *testing.T) {
 		"host_key":           {"ssh", "yes", "credential", "ssh"},
 		"process":            {"process", " ,", "via", "local"},
 		"via":                {"process", "x", "via", "winrm"},
+		"smart":              {"smart", "sda x y", "via", "local"},
 		"volume":             {"volume", "data"},
 		"backup_files":       {"backup_files", "/a["},
 		"local":              {"local", "no"},

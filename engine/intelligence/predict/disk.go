@@ -6,9 +6,14 @@ import (
 	"strings"
 	"time"
 
+	"zhiwei/drive/smart"
 	"zhiwei/engine"
 	"zhiwei/kernel/kind"
 )
+
+// Health is what a disk says of itself at one time: smart.Read reads it from what
+// smartctl writes.
+type Health = smart.Health
 
 // diskHorizon is what the probabilities of disks are of.
 const diskHorizon = 30 * day

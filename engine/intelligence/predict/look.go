@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"zhiwei/drive/smart"
 	"zhiwei/engine"
 	"zhiwei/kernel/kind"
 	"zhiwei/kernel/series"
@@ -184,11 +185,21 @@ type disk struct{ thing, device string }
 // told names the metrics that tell of disks: those of the catalogue, and those of
 // Prometheus' smartctl_exporter 0.12.
 var told = map[string]func(h *Health, v float64, labels map[string]string){
-	"disk_smart_healthy":                        func(h *Health, v float64, _ map[string]string) { h.Failing = v == 0 },
-	"disk_reallocated_sectors":                  func(h *Health, v float64, _ map[string]string) { h.Reallocated = v },
-	"disk_pending_sectors":                      func(h *Health, v float64, _ map[string]string) { h.Pending = v },
-	"disk_wear_ratio":                           func(h *Health, v float64, _ map[string]string) { h.Wear = v },
-	"disk_spare_ratio":                          func(h *Health, v float64, _ map[string]string) { h.Spare = v },
+	"disk_smart_healthy":                 func(h *Health, v float64, _ map[string]string) { h.Failing = v == 0 },
+	"disk_reallocated_sectors":           func(h *Health, v float64, _ map[string]string) { h.Reallocated = v },
+	"disk_pending_sectors":               func(h *Health, v float64, _ map[string]string) { h.Pending = v },
+	"disk_uncorrectable_errors":          func(h *Health, v float64, _ map[string]string) { h.Uncorrectable = v },
+	"disk_end_to_end_errors":             func(h *Health, v float64, _ map[string]string) { h.EndToEnd = v },
+	"disk_offline_uncorrectable_sectors": func(h *Health, v float64, _ map[string]string) { h.Offline = v },
+	"disk_selftest_failed":               func(h *Health, v float64, _ map[string]string) { h.SelfTest = v > 0 },
+	"disk_critical_warning":              func(h *Health, v float64, _ map[string]string) { h.Warning = uint8(min(max(v, 0), 255)) },
+	"disk_wear_ratio":                    func(h *Health, v float64, _ map[string]string) { h.Wear = v },
+	"disk_spare_ratio":                   func(h *Health, v float64, _ map[string]string) { h.Spare = v },
+	"disk_spare_floor_ratio":             func(h *Health, v float64, _ map[string]string) { h.SpareFloor = v },
+	"disk_power_on_seconds":              func(h *Health, v float64, _ map[string]string) { h.Hours = v / 3600 },
+	"disk_info": func(h *Health, _ float64, labels map[string]string) {
+		h.Model, h.Serial = labels["model"], labels["serial"]
+	},
 	"smartctl_device_smart_status":              func(h *Health, v float64, _ map[string]string) { h.Failing = v == 0 },
 	"smartctl_device_percentage_used":           func(h *Health, v float64, _ map[string]string) { h.Wear = v / 100 },
 	"smartctl_device_available_spare":           func(h *Health, v float64, _ map[string]string) { h.Spare = v / 100 },
@@ -199,7 +210,7 @@ var told = map[string]func(h *Health, v float64, labels map[string]string){
 	"smartctl_scsi_grown_defect_list":           func(h *Health, v float64, _ map[string]string) { h.Reallocated = v },
 	"smartctl_read_total_uncorrected_errors":    func(h *Health, v float64, _ map[string]string) { h.Uncorrectable = v },
 	"smartctl_device_attribute": func(h *Health, v float64, labels map[string]string) {
-		switch v := count(v); labels["attribute_id"] {
+		switch v := smart.Count(v); labels["attribute_id"] {
 		case "5":
 			h.Reallocated = v
 		case "184":
@@ -230,7 +241,7 @@ func (l *look) disks() {
 			id, _ := owner(p.Labels)
 			d := disk{id, p.Labels["device"]}
 			if now[d] == nil {
-				h := unknown()
+				h := smart.Unknown()
 				h.At = at
 				now[d] = &h
 			}

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"zhiwei/drive/smart"
 	"zhiwei/engine"
 	"zhiwei/kernel/kind"
 )
@@ -66,14 +67,14 @@ func TestDisksAreRanked(t *testing.T) {
 		t.Error("a disk that tells nothing fails")
 	}
 	// What a report does not tell is no sign.
-	if h := unknown(); p(h, h) != 0 {
+	if h := smart.Unknown(); p(h, h) != 0 {
 		t.Error("absence is a sign")
 	}
 }
 
 // A solid-state disk's life ends when its wear says, by the rate of the last weeks.
 func TestWear(t *testing.T) {
-	before, last := unknown(), unknown()
+	before, last := smart.Unknown(), smart.Unknown()
 	before.At, before.Wear, last.At, last.Wear = now.Add(-30*day), 0.80, now, 0.86
 	p, ok := Disk(now, "h", "nvme0", []Health{before, last})
 	if ok {
@@ -112,7 +113,7 @@ func TestRealReports(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		h, err := ReadSMART(bytes.NewReader(data))
+		h, err := smart.Read(bytes.NewReader(data))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -127,12 +128,12 @@ func TestRealReports(t *testing.T) {
 	}
 }
 
-func FuzzReadSMART(f *testing.F) {
+func FuzzDisk(f *testing.F) {
 	f.Add([]byte(`{"device":{"protocol":"ATA"},"smart_status":{"passed":false},"rotation_rate":0,"ata_smart_attributes":{"table":[{"id":5,"value":1,"when_failed":"now","flags":{"prefailure":true},"raw":{"value":1975}}]}}`))
 	f.Add([]byte(`{"nvme_smart_health_information_log":{"critical_warning":4,"available_spare":3,"available_spare_threshold":10,"percentage_used":112,"media_errors":7}}`))
 	f.Add([]byte(`{"scsi_grown_defect_list":56,"scsi_error_counter_log":{"read":{"total_uncorrected_errors":2}}}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		h, err := ReadSMART(bytes.NewReader(data))
+		h, err := smart.Read(bytes.NewReader(data))
 		if err != nil {
 			return
 		}

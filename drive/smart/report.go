@@ -1,10 +1,11 @@
-package predict
+package smart
 
 import (
 	"bytes"
 	"encoding/json"
 	"io"
 	"math"
+	"strings"
 	"time"
 
 	"zhiwei/kernel/errs"
@@ -35,16 +36,22 @@ type Health struct {
 	SpareFloor    float64 // share below which the maker calls it critical
 	Warning       uint8   // NVMe critical warning (NVM Express Base 1.4 §5.14.1.2)
 	Hours         float64 // in use
+	Temperature   float64 // °C
 }
 
-// unknown is a Health that tells nothing.
-func unknown() Health {
+// Unknown is a Health that tells nothing.
+func Unknown() Health {
 	n := math.NaN()
-	return Health{Reallocated: n, EndToEnd: n, Uncorrectable: n, Pending: n, Offline: n, Wear: n, Spare: n, SpareFloor: n, Hours: n}
+	return Health{Reallocated: n, EndToEnd: n, Uncorrectable: n, Pending: n, Offline: n, Wear: n, Spare: n, SpareFloor: n, Hours: n, Temperature: n}
 }
 
 // report is what is read of smartctl's JSON (smartmontools 7, format 1.0).
 type report struct {
+	Program struct {
+		Messages []struct {
+			Text string `json:"string"`
+		} `json:"messages"`
+	} `json:"smartctl"`
 	Device struct {
 		Protocol string `json:"protocol"`
 	} `json:"device"`
@@ -60,6 +67,9 @@ type report struct {
 	PowerOn  *struct {
 		Hours float64 `json:"hours"`
 	} `json:"power_on_time"`
+	Temperature struct {
+		Current *float64 `json:"current"`
+	} `json:"temperature"`
 	ATA struct {
 		Table []struct {
 			ID     int     `json:"id"`
@@ -104,10 +114,10 @@ type testLog struct {
 // The most that is read of a report: those of disks with long logs take 100 kB.
 const reportSize = 4 << 20
 
-// ReadSMART reads what `smartctl -a -j` writes of one ATA, NVMe or SCSI disk.
-// Invalid where it is none, or tells nothing of the health of a disk; TooLarge
-// above 4 MiB.
-func ReadSMART(r io.Reader) (Health, error) {
+// Read reads what `smartctl -a -j` writes of one ATA, NVMe or SCSI disk. Invalid
+// where it is none, or tells nothing of the health of a disk; Forbidden where
+// smartctl says that it may not ask the disk; TooLarge above 4 MiB.
+func Read(r io.Reader) (Health, error) {
 	data, err := io.ReadAll(io.LimitReader(r, reportSize+1))
 	if err != nil {
 		return Health{}, errs.Wrap("read", "smartctl", err)
@@ -121,7 +131,7 @@ func ReadSMART(r io.Reader) (Health, error) {
 	if err := json.NewDecoder(bytes.NewReader(data)).Decode(&in); err != nil {
 		return Health{}, bad.Because(err)
 	}
-	h := unknown()
+	h := Unknown()
 	h.Protocol, h.Model, h.Serial = in.Device.Protocol, in.Model, in.Serial
 	if in.Local.Time > 0 {
 		h.At = time.Unix(in.Local.Time, 0).UTC()
@@ -131,23 +141,31 @@ func ReadSMART(r io.Reader) (Health, error) {
 		told, h.Failing = true, !*in.Status.Passed
 	}
 	if !told {
+		for _, m := range in.Program.Messages {
+			if strings.Contains(m.Text, "Permission denied") || strings.Contains(m.Text, "Operation not permitted") {
+				return Health{}, errs.E(errs.Forbidden, "read", "smartctl", "账号无权读取磁盘健康信息；请用 root，或允许 sudo -n smartctl。", "The account may not ask the disks for their health; use root, or allow sudo -n smartctl.")
+			}
+		}
 		return Health{}, bad
 	}
 	if in.PowerOn != nil {
-		h.Hours = count(in.PowerOn.Hours)
+		h.Hours = Count(in.PowerOn.Hours)
+	}
+	if v := in.Temperature.Current; v != nil && *v > -100 && *v < 200 {
+		h.Temperature = *v
 	}
 	for _, a := range in.ATA.Table {
 		switch a.ID {
 		case 5:
-			h.Reallocated = count(a.Raw.Value)
+			h.Reallocated = Count(a.Raw.Value)
 		case 184:
-			h.EndToEnd = count(a.Raw.Value)
+			h.EndToEnd = Count(a.Raw.Value)
 		case 187:
-			h.Uncorrectable = count(a.Raw.Value)
+			h.Uncorrectable = Count(a.Raw.Value)
 		case 197:
-			h.Pending = count(a.Raw.Value)
+			h.Pending = Count(a.Raw.Value)
 		case 198:
-			h.Offline = count(a.Raw.Value)
+			h.Offline = Count(a.Raw.Value)
 		case 177, 202, 231, 233: // wear levelling, life used or left: the normalised value counts down from 100
 			if w := 1 - a.Value/100; in.Rotation != nil && *in.Rotation == 0 && a.Value >= 0 && a.Value <= 100 && !(w <= h.Wear) {
 				h.Wear = w
@@ -184,9 +202,9 @@ func ReadSMART(r io.Reader) (Health, error) {
 	return h, nil
 }
 
-// count is a number of errors. Makers pack other things into the upper bits of
+// Count is a number of errors, NaN where it makes no sense. Makers pack other things into the upper bits of
 // the six bytes of a raw value; the lower four hold the count.
-func count(v float64) float64 {
+func Count(v float64) float64 {
 	if v < 0 || v != v || v >= 1<<48 {
 		return math.NaN()
 	}
