@@ -119,6 +119,9 @@ func (a *asked) process() (Source, error) {
 	if len(names) == 0 {
 		return nil, a.bad("里没有进程名", "names no process")
 	}
+	if a.thing.Labels["via"] == "winrm" && a.thing.Labels["winrm"] != "" {
+		return nil, nil // told in the same session
+	}
 	l, err := a.machine()
 	if err != nil {
 		return nil, err

@@ -25,6 +25,7 @@ import (
 	"zhiwei/drive/smart"
 	"zhiwei/drive/snmp"
 	"zhiwei/drive/ups"
+	"zhiwei/drive/winrm"
 	"zhiwei/engine"
 	"zhiwei/kernel/clock"
 	"zhiwei/kernel/errs"
@@ -197,9 +198,12 @@ func (m *Measures) Targets(thing engine.Thing) ([]Target, error) {
 				wrong = append(wrong, err)
 				continue
 			}
+			if s == nil { // another label's source tells it too
+				continue
+			}
 			t := Target{ID: thing.ID + "/" + label, Thing: thing.ID, Instance: thing.Name, Source: s}
 			switch s.(type) {
-			case *ipmi.Target, *smart.Disks:
+			case *ipmi.Target, *smart.Disks, *winrm.Machine:
 				t.Timeout = slow
 			case *host.Remote:
 				t.Timeout = script
