@@ -29,10 +29,11 @@ import (
 	"zhiwei/series/local"
 )
 
-// TestMain lets this test program be the agent that is killed.
+// TestMain lets this test program be the agent that is killed, and the serve that
+// others are tested against.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == "agent" {
-		os.Exit(run(context.Background(), env{os.Stdin, os.Stdout, os.Stderr, os.Getenv}, os.Args[1:]))
+	if len(os.Args) > 1 && (os.Args[1] == "agent" || os.Args[1] == "serve") {
+		main()
 	}
 	os.Exit(m.Run())
 }

@@ -17,6 +17,7 @@ func tokenCreate(ctx context.Context, e env, args []string) error {
 	name := fs.String("name", "", "令牌名称 what the token is for")
 	scope := fs.String("scope", "system/*.cruds", "SMART 范围，空格分隔 SMART scopes, separated by spaces")
 	purpose := fs.String("purpose", "TREAT", "使用目的 purpose of use, kept in the audit")
+	roles := fs.String("role", "", "角色，空格分隔，例如 ops；不写则只作对接 roles, separated by spaces, such as ops, by which guards let it do what people of them may; none: integration alone")
 	patient := fs.String("patient", "", "patient/… 范围所指的患者，如 Patient/1 the patient that scopes patient/… are about")
 	if err := parse(fs, args); err != nil {
 		return err
@@ -28,6 +29,9 @@ func tokenCreate(ctx context.Context, e env, args []string) error {
 		return usage{"请用 --name 说明令牌给谁用。 Say with --name what the token is for."}
 	}
 	request := map[string]any{"name": *name, "scopes": strings.Fields(*scope), "purpose": *purpose}
+	if *roles != "" {
+		request["roles"] = strings.Fields(*roles)
+	}
 	if *patient != "" {
 		request["patient"] = *patient
 	}

@@ -68,7 +68,7 @@ func doPower(ctx context.Context, c *Call) (Result, error) {
 	want, settles := map[string]bool{"on": true, "off": false, "shutdown": false}[action]
 	fmt.Fprintln(c.Out, said[on])
 	if action == "status" || settles && on == want {
-		return Result{OK: true, Detail: map[string]any{"power": said[on]}}, nil
+		return Result{OK: true, Detail: map[string]any{"power": said[on], "changed": false}}, nil
 	}
 	if err := ctl.order(ctx); err != nil {
 		if errs.Is(err, errs.Unavailable) {
@@ -85,7 +85,7 @@ func doPower(ctx context.Context, c *Call) (Result, error) {
 			return Result{}, err
 		}
 	}
-	return Result{OK: true, Detail: map[string]any{"power": said[on]}}, nil
+	return Result{OK: true, Detail: map[string]any{"power": said[on], "changed": true}}, nil
 }
 
 // controller finds the target's management controller and the account for it.

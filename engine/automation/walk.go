@@ -153,7 +153,7 @@ func (w *worker) all(ctx context.Context) verdict {
 	failed := 0
 	var sum verdict
 	for n, wave := range [][]string{targets[:canary], targets[canary:first], targets[first:]} {
-		if n == 1 && r.Approve != nil && canary > 0 && !w.data.Dry {
+		if n == 1 && r.Approve != nil && canary > 0 && canary < len(targets) && !w.data.Dry {
 			if v := w.approveRollout(ctx, r.Approve); v.ends() {
 				return sum.and(v)
 			}
