@@ -63,6 +63,15 @@ export function fieldOf(kind: Kind, name: string): Field | undefined {
   return kind.fields?.find((f) => f.name === name)
 }
 
+/**
+ * The reference that a field of text holds as a bare id ("17" → "thing/17");
+ * undefined where it is text and nothing else.
+ */
+export function heldRef(field: Field, value: unknown): string | undefined {
+  if (field.name !== 'thing' || field.type !== 'string' || field.many || typeof value !== 'string' || !byName.value.has('thing')) return undefined
+  return value.startsWith('thing/') ? value : 'thing/' + value
+}
+
 /** The label of a field by its path ("items.code"); the path itself where nothing is declared. */
 export function fieldTitle(kind: Kind, path: string): string {
   let fields = kind.fields

@@ -5,7 +5,7 @@ import { box, draw } from './drawing'
 import { finds, initials } from './initials'
 import { plain } from './plain'
 import { durationMs, fromLocalInput, length, toLocalInput } from './time'
-import { groupDecimal } from './value'
+import { groupDecimal, valueText } from './value'
 
 describe('initials', () => {
   it('gives the first letters of pinyin', () => {
@@ -113,5 +113,13 @@ describe('draw', () => {
 
   it('survives a state that no verb reaches', () => {
     expect(draw({ start: 'a', states: [{ name: 'a', title: t }, { name: 'b', title: t }], verbs: [] }).boxes).toHaveLength(2)
+  })
+})
+
+describe('texts in both languages', () => {
+  it('are read in the language of the page', () => {
+    const title = { name: 'title', type: 'object' as const, title: { zh: '标题', en: 'Title' } }
+    expect(valueText(title, { zh: '磁盘将满', en: 'The disk fills' })).toBe('磁盘将满')
+    expect(valueText({ ...title, fields: [{ name: 'a', type: 'string', title: { zh: '甲', en: 'A' } }] }, { a: 'x' })).toBe('x')
   })
 })

@@ -1,6 +1,7 @@
 import { shallowReactive } from 'vue'
 import { ask, query } from '../api/client'
 import type { Kind, Page, Rec } from '../api/types'
+import { bilingual, say } from '../words'
 import { kindNamed } from './catalogue'
 import { plain } from './plain'
 
@@ -26,6 +27,7 @@ export function nameOf(kind: Kind | undefined, rec: Pick<Rec, 'id' | 'data'>, de
   const field = kind?.view?.titleField
   if (field) {
     const value = rec.data?.[field]
+    if (bilingual(value)) return say(value)
     return plain(Array.isArray(value) ? value[0] : value) || rec.id // of several names the first is the one in use
   }
   if (depth >= deepest) return rec.id

@@ -1,5 +1,5 @@
 import type { Field } from '../api/types'
-import { locale, say, t } from '../words'
+import { bilingual, locale, say, t } from '../words'
 import { plain } from './plain'
 import { durationText, short } from './time'
 
@@ -42,6 +42,7 @@ export function valueText(field: Field | undefined, value: unknown): string {
     case 'secret':
       return '••••••'
     case 'object':
+      if (bilingual(value)) return say(value)
       return (field.fields ?? [])
         .map((f) => valueText(f, (value as Record<string, unknown>)[f.name]))
         .filter(Boolean)

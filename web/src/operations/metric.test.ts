@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { differing, matchers, reading, stepOf, suited } from './metric'
+import { differing, matchers, reading, stepOf, suited, unitOf } from './metric'
 
 describe('reading', () => {
   it.each([
@@ -36,4 +36,21 @@ it('asks for a few hundred points, however long the range', () => {
   for (const seconds of [600, 3600, 86_400, 90 * 86_400]) {
     expect(seconds / stepOf(seconds)).toBeLessThanOrEqual(240)
   }
+})
+
+describe('the unit of an expression', () => {
+  it.each([
+    ['node_filesystem_avail_bytes{thing="h1"} / node_filesystem_size_bytes{thing="h1"}', '%', 100],
+    ['predict_linear(node_filesystem_avail_bytes{thing="h1"}[1h],14400)', 'B', 1],
+    ['avg by (thing) (rate(node_cpu_seconds_total{mode="idle",thing="h1"}[5m]))', '%', 100],
+    ['rate(interface_receive_bytes_total{thing="h1"}[5m])', 'B/s', 1],
+    ['environment_temperature_celsius{thing="h1"}', '°C', 1],
+    ['ups_battery_charge_ratio{thing="h1"}', '%', 100],
+    ['probe_success{thing="seconds_of_bytes"}', '', 1],
+    ['rate(database_deadlocks_total{thing="h1"}[5m])', '/s', 1],
+    ['anomaly(probe_duration_seconds)', '', 1],
+    ['optic_power{thing="h1"}', 'dBm', 1],
+  ])('%s', (expr, unit, scale) => {
+    expect(unitOf(expr, new Map([['optic_power', 'dB[mW]'], ['probe_success', '1']]))).toEqual({ unit, scale })
+  })
 })

@@ -1,5 +1,6 @@
 import { ask } from '../api/client'
 import type { Series } from '../api/series'
+import type { Text } from '../api/types'
 
 /** What to ask of a metric so that its line says something, in which unit, times what. */
 export interface Reading {
@@ -33,6 +34,32 @@ export function reading(name: string, labels: Record<string, string>): Reading {
   if (!counter) return { expr: selector, unit, scale }
   const rate = stem.endsWith('_seconds') ? { unit: 's/s', scale: 1 } : { unit: unit ? unit + '/s' : '/s', scale }
   return { expr: `rate(${selector}[5m])`, ...rate }
+}
+
+/** Units of UCUM that the catalogue declares and no ending of a name tells, as people write them. */
+const written: Record<string, string> = { By: 'B', Cel: '°C', 'bit/s': 'bit/s', 'dB[mW]': 'dBm', Ohm: 'Ω' }
+
+/**
+ * How to tell what a PromQL expression gives, read from the metrics it names and
+ * from the catalogue's units of them, by name. What is divided by its like, and
+ * the share of a second that is spent a second, are per cent; what grows by time
+ * is by the second; what counts or tells a fact has no unit.
+ */
+export function unitOf(expr: string, catalogue: Map<string, string> = new Map()): { unit: string; scale: number } {
+  const bare = expr.replace(/"(?:[^"\\]|\\.)*"/g, '').replace(/\{[^}]*\}|\[[^\]]*\]/g, '')
+  const first = bare.split(/\b(?:or|and|unless)\b/)[0] ?? ''
+  if (/\b(bool|count|absent|anomaly)\b/.test(first)) return { unit: '', scale: 1 }
+  const of = (name: string): { unit: string; scale: number } => {
+    const [, unit, scale] = units.find(([end]) => name.replace(/_total$/, '').endsWith(end)) ?? []
+    if (unit !== undefined) return { unit, scale: scale! }
+    const declared = catalogue.get(name) ?? ''
+    return { unit: declared === '1' ? '' : (written[declared] ?? declared), scale: 1 }
+  }
+  const [one, other] = [...first.matchAll(/\b[a-z][A-Za-z0-9]*(?:_[A-Za-z0-9]+)+\b(?!\s*\()/g)].map(([name]) => of(name))
+  if (!one) return { unit: '', scale: 1 }
+  if (first.includes('/')) return other && other.unit === one.unit ? { unit: '%', scale: 100 } : { unit: '', scale: 1 }
+  if (!/\b(rate|irate|deriv|idelta)\s*\(/.test(first)) return one
+  return one.unit === 's' ? { unit: '%', scale: 100 } : { unit: one.unit + '/s', scale: one.scale }
 }
 
 /** Labels as PromQL matchers; values are quoted. */
@@ -73,14 +100,21 @@ export function stepOf(seconds: number): number {
   return [5, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21_600].find((s) => s >= wish) ?? 86_400
 }
 
-/** What is measured of a thing. */
+/** What is measured of a thing: one series with its newest value; title and unit (UCUM) where the catalogue knows the metric. */
 export interface Measured {
   name: string
+  title?: Text
+  unit?: string
   labels?: Record<string, string>
   last?: number
-  at?: string
 }
 
 export async function measuredOf(thing: string): Promise<Measured[]> {
   return (await ask<{ series: Measured[] | null }>(`/api/operations/metrics?thing=${encodeURIComponent(thing)}`)).series ?? []
+}
+
+/** The units of the catalogue by metric, of what is measured of these things; those of others are not asked for. */
+export async function catalogueOf(things: string[]): Promise<Map<string, string>> {
+  const lists = await Promise.all([...new Set(things)].map((id) => measuredOf(id).catch(() => [])))
+  return new Map(lists.flat().flatMap((m) => (m.unit ? [[m.name, m.unit] as const] : [])))
 }

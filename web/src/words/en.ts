@@ -31,6 +31,11 @@ export const en: Record<Key, string> = {
 
   'operations.overview': 'Operations overview',
   'operations.topology': 'Topology',
+  'operations.oneClick': 'One-click',
+  'operations.knowledge': 'Knowledge',
+  'operations.review': 'To review',
+  'operations.quiet': 'Kept quiet',
+  'operations.forecasts': 'What may come',
   'operations.newIntent': 'New intent',
   'operations.editIntent': 'Edit intent',
 

@@ -42,3 +42,10 @@ export function say(text: Text | undefined | null): string {
   if (!text) return ''
   return (lang.value === 'zh' ? text.zh || text.en : text.en || text.zh) || ''
 }
+
+/** Whether a value of a record is a text in both languages. */
+export function bilingual(value: unknown): value is Text {
+  if (!value || typeof value !== 'object') return false
+  const names = Object.keys(value)
+  return names.length > 0 && names.every((n) => n === 'zh' || n === 'en')
+}

@@ -29,6 +29,11 @@ export const zh = {
 
   'operations.overview': '运行总览',
   'operations.topology': '拓扑图',
+  'operations.oneClick': '一键作业',
+  'operations.knowledge': '知识',
+  'operations.review': '待审核',
+  'operations.quiet': '不提示',
+  'operations.forecasts': '预测',
   'operations.newIntent': '新建意图',
   'operations.editIntent': '改写意图',
 
