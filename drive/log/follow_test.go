@@ -21,6 +21,7 @@ type reader struct {
 	t    *testing.T
 	mu   sync.Mutex
 	got  []string
+	when []time.Time
 	mark log.Mark
 	f    *log.Follower
 	stop func()
@@ -28,10 +29,10 @@ type reader struct {
 
 func follow(t *testing.T, path string, from log.Mark, whole bool) *reader {
 	r := &reader{t: t, mark: from}
-	r.f = &log.Follower{Path: path, Clock: clock.System(), Every: time.Millisecond, From: from, Whole: whole, Line: func(text string, next log.Mark) {
+	r.f = &log.Follower{Path: path, Clock: clock.System(), Every: time.Millisecond, From: from, Whole: whole, Line: func(l log.Line) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		r.got, r.mark = append(r.got, text), next
+		r.got, r.when, r.mark = append(r.got, l.Text), append(r.when, l.Written), l.Next
 	}}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -104,7 +105,7 @@ func TestFollow(t *testing.T) {
 		t.Fatal(err)
 	}
 	for { // as soon as it is seen
-		if _, _, n := r.f.Counts(); n == 1 {
+		if r.f.Counts().Truncated == 1 {
 			break
 		}
 		<-time.After(time.Millisecond)
@@ -128,8 +129,8 @@ func TestFollow(t *testing.T) {
 	if got := long.wait(2); len(got[0]) != 64<<10 || got[1] != "end" {
 		t.Fatalf("%d, %q", len(got[0]), got[1])
 	}
-	if n, cut, _ := long.f.Counts(); n != 2 || cut != 1 {
-		t.Errorf("%d lines, %d cut", n, cut)
+	if n := long.f.Counts(); n.Lines != 2 || n.Cut != 1 {
+		t.Errorf("%+v", n)
 	}
 }
 
@@ -156,14 +157,25 @@ func TestRandomRotation(t *testing.T) {
 			text = text[k:]
 		}
 		r.wait(n)
-		switch rnd.IntN(2) {
-		case 0:
+		rename := func() {
 			if err := os.Rename(path, fmt.Sprintf("%s.%d", path, turn)); err != nil {
 				t.Fatal(err)
 			}
+		}
+		switch rnd.IntN(2) {
+		case 0:
+			rename()
 		case 1:
 			r.stop()
 			before, mark := r.got, r.mark
+			for range rnd.IntN(3) { // rotated while nobody followed
+				put(t, path, fmt.Sprintf("line %d\n", n))
+				n++
+				rename()
+				turn++
+				put(t, path, fmt.Sprintf("line %d\n", n))
+				n++
+			}
 			r = follow(t, path, mark, false)
 			r.mu.Lock()
 			r.got = append(before, r.got...)
@@ -177,8 +189,118 @@ func TestRandomRotation(t *testing.T) {
 	}
 }
 
+// What happened to a file while nobody followed it: each line once, in order, with
+// the time at which it was written at the latest.
+func TestWhileNobodyFollowed(t *testing.T) {
+	ago := time.Now().Add(-72 * time.Hour).Truncate(time.Second)
+	move := func(from, to string) func(*testing.T, string) {
+		return func(t *testing.T, dir string) {
+			if err := os.Rename(filepath.Join(dir, from), filepath.Join(dir, to)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	write := func(name, text string) func(*testing.T, string) {
+		return func(t *testing.T, dir string) { put(t, filepath.Join(dir, name), text) }
+	}
+	aged := func(name string, at time.Time) func(*testing.T, string) {
+		return func(t *testing.T, dir string) {
+			if err := os.Chtimes(filepath.Join(dir, name), at, at); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	copied := func(from, to string) func(*testing.T, string) {
+		return func(t *testing.T, dir string) {
+			text, err := os.ReadFile(filepath.Join(dir, from))
+			if err != nil {
+				t.Fatal(err)
+			}
+			put(t, filepath.Join(dir, to), string(text))
+			if err := os.Truncate(filepath.Join(dir, from), 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	removed := func(name string) func(*testing.T, string) {
+		return func(t *testing.T, dir string) {
+			if err := os.Remove(filepath.Join(dir, name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for name, c := range map[string]struct {
+		did  []func(*testing.T, string)
+		want string
+		lost int64
+	}{
+		"written":              {[]func(*testing.T, string){write("app.log", "b\nc\n"), aged("app.log", ago)}, "b c", 0},
+		"renamed":              {[]func(*testing.T, string){write("app.log", "b\n"), move("app.log", "app.log.1"), aged("app.log.1", ago), write("app.log", "c\n")}, "b c", 0},
+		"renamed, not created": {[]func(*testing.T, string){write("app.log", "b\nc\n"), move("app.log", "app.log-20260302"), aged("app.log-20260302", ago)}, "b c", 0},
+		"renamed thrice": {[]func(*testing.T, string){
+			write("app.log", "b\n"), move("app.log", "app.log.3"), aged("app.log.3", ago.Add(-2*time.Hour)), write("app.log.2", "c\nd\n"), aged("app.log.2", ago.Add(-time.Hour)),
+			write("app.log.1", "e\n"), aged("app.log.1", ago), write("app.log", "f\n"), write("app.log.err", "no\n"), write("app.log.4.gz", "no\n"),
+		}, "b c d e f", 0},
+		"by date before its extension": {[]func(*testing.T, string){write("app.log", "b\n"), move("app.log", "app-20260301.log"), aged("app-20260301.log", ago.Add(-time.Hour)), write("app-20260302.log", "c\n"), aged("app-20260302.log", ago), write("app.log", "d\n")}, "b c d", 0},
+		"copied and truncated":         {[]func(*testing.T, string){write("app.log", "b\n"), copied("app.log", "app.log.1"), aged("app.log.1", ago), write("app.log", "c\n")}, "b c", 0},
+		"copied, and longer than before": {[]func(*testing.T, string){
+			write("app.log", "b\n"), copied("app.log", "app.log.1"), aged("app.log.1", ago), write("app.log", "c c c c c c c c c c c c c c c c c c c c c c c c\n"),
+		}, "b c c c c c c c c c c c c c c c c c c c c c c c c", 0},
+		"truncated":              {[]func(*testing.T, string){copied("app.log", "elsewhere"), write("app.log", "b\n")}, "b", 1},
+		"compressed and deleted": {[]func(*testing.T, string){write("app.log", "lost\n"), move("app.log", "app.log.1"), removed("app.log.1"), write("app.log.1.gz", "x"), write("app.log", "b\nc\n")}, "b c", 1},
+		"not whole yet":          {[]func(*testing.T, string){write("app.log", "b"), move("app.log", "app.log.1"), write("app.log.1", "b\n"), aged("app.log.1", ago), write("app.log", "c\n")}, "bb c", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			path := filepath.Join(dir, "app.log")
+			put(t, path, "2026-03-02 08:00:00 a first line\n")
+			r := follow(t, path, log.Mark{}, true)
+			r.wait(1)
+			r.stop()
+			for _, do := range c.did {
+				do(t, dir)
+			}
+			again := follow(t, path, r.mark, false)
+			n := len(strings.Fields(c.want))
+			if strings.Contains(name, "longer") {
+				n = 2
+			}
+			got := again.wait(n)
+			put(t, path, "now\n")
+			got = again.wait(n + 1)
+			again.stop()
+			if s := strings.Join(got, " "); s != c.want+" now" || again.f.Counts().Lost != c.lost {
+				t.Errorf("%q, not %q; %+v", s, c.want, again.f.Counts())
+			}
+			if first := again.when[0]; c.lost == 0 && first.After(ago) || time.Since(again.when[n]) > time.Minute {
+				t.Errorf("written at %v", again.when)
+			}
+		})
+	}
+}
+
+// What was written too long ago to be read in a moment is passed over, and said to
+// be.
+func TestFarBehind(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "app.log")
+	put(t, path, "a\n")
+	r := follow(t, path, log.Mark{}, true)
+	r.wait(1)
+	r.stop()
+	line := strings.Repeat("x", 1<<20-1) + "\n"
+	for range 66 {
+		put(t, path, line)
+	}
+	put(t, path, "end\n")
+	again := follow(t, path, r.mark, false)
+	got := again.wait(64)
+	if n := again.f.Counts(); got[len(got)-1] != "end" || len(got) != 64 || n.Passed != 2<<20+4 || n.Cut != 63 {
+		t.Errorf("%d lines, %+v", len(got), n)
+	}
+}
+
 func TestWhatIsNoFile(t *testing.T) {
-	f := &log.Follower{Path: t.TempDir(), Clock: clock.System(), Whole: true, Line: func(string, log.Mark) {}}
+	f := &log.Follower{Path: t.TempDir(), Clock: clock.System(), Whole: true, Line: func(log.Line) {}}
 	if err := f.Run(t.Context()); !errs.Is(err, errs.Invalid) || errs.Sentence(err, "zh") == errs.Sentence(err, "en") {
 		t.Errorf("a folder: %v", err)
 	}
