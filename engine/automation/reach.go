@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"zhiwei/drive/ssh"
+	"zhiwei/drive/winrm"
 	"zhiwei/engine"
 	"zhiwei/kernel"
 	"zhiwei/kernel/blob"
@@ -57,6 +58,7 @@ type reach struct {
 
 	mu    sync.Mutex
 	conns map[string]*ssh.Client
+	wins  map[string]*winrm.Client
 }
 
 // target finds a thing by id, "thing/ID" or name. The empty name is this
@@ -109,7 +111,12 @@ func (r *reach) target(ctx context.Context, name string) (engine.RunTarget, erro
 		out.Address = net.JoinHostPort(out.Address, p)
 	}
 	if out.Via == "" {
-		if out.Via = "ssh"; out.Address == "" {
+		switch {
+		case out.Labels[LabelWinRM] != "":
+			out.Via = "winrm"
+		case out.Address != "":
+			out.Via = "ssh"
+		default:
 			out.Via = "local"
 		}
 	}
@@ -241,7 +248,10 @@ func (r *reach) close() {
 	for _, c := range r.conns {
 		c.Close()
 	}
-	r.conns = nil
+	for _, c := range r.wins {
+		c.Close()
+	}
+	r.conns, r.wins = nil, nil
 }
 
 // local is the shell of this machine.

@@ -389,7 +389,7 @@ func (w *worker) do(ctx context.Context, sc *scope, s *stepState, def *engine.Ru
 	}
 	call.Again, call.Out = again, out
 	safe := repeatable(t, def)
-	if again && !t.Exact && !safe || def.Done != nil && (again || s.data.Attempt > 1) {
+	if again && !call.exact(t) && !safe || def.Done != nil && (again || s.data.Attempt > 1) {
 		happened, err := w.happened(ctx, sc, s.data.Target, def, token, limit)
 		switch {
 		case err != nil:
@@ -627,7 +627,7 @@ func (w *worker) stopJob(ctx context.Context, s *stepState, def *engine.RunbookS
 	}
 	token := loop.DerivedID("act", LoopName, s.rec.Key.String(), fmt.Sprint(s.data.Attempt), "do")
 	call, err := w.call(ctx, sc.at(s.data.Item), s.data.Target, def.Target, w.e.registry.types[def.Type], def.With, token, time.Minute)
-	if err != nil {
+	if err != nil || call.onWindows() { // the server there ends what nobody asks about
 		return
 	}
 	short, cancel := context.WithTimeout(ctx, 30*time.Second)

@@ -14,7 +14,7 @@ func stock() []Type {
 	return []Type{
 		commandType(), scriptType(), serviceType(), packageType(), fileType(),
 		sqlType(), httpType(), waitType(), assertType(), personType(),
-		powerType(), upsType(), snmpPortType(), modbusSetType(),
+		powerType(), upsType(), snmpPortType(), modbusSetType(), winrmType(),
 	}
 }
 
@@ -45,6 +45,9 @@ func commandType() Type {
 			return nil
 		},
 		Do: func(ctx context.Context, c *Call) (Result, error) {
+			if c.onWindows() {
+				return c.windowsCommand(ctx)
+			}
 			return c.shellDo(ctx, words(c.Texts("args")))
 		},
 		Forecast: func(c *Call) kind.Text {
@@ -56,15 +59,21 @@ func commandType() Type {
 
 // scriptType runs a POSIX shell script, which stands in the runbook word for
 // word: what varies reaches it through its environment, so that no input can
-// become a command.
+// become a command. Its parameter windows is the same in PowerShell, for Windows.
 func scriptType() Type {
 	return Type{
 		Name: "script", Title: kind.T("运行脚本", "Run a script"), Exact: true, Safe: saidSafe,
-		Params: whereParams(Param{Name: "run", Required: true, Verbatim: true}, safeParam),
+		Params: whereParams(Param{Name: "run", Required: true, Verbatim: true}, Param{Name: "windows", Verbatim: true}, safeParam),
 		Do: func(ctx context.Context, c *Call) (Result, error) {
+			if c.onWindows() {
+				return c.windowsScript(ctx)
+			}
 			return c.shellDo(ctx, "sh -euc "+ssh.Quote(c.Text("run")))
 		},
 		Forecast: func(c *Call) kind.Text {
+			if c.onWindows() {
+				return kind.T("运行 PowerShell：\n"+c.Text("windows"), "Run in PowerShell:\n"+c.Text("windows"))
+			}
 			return kind.T("运行脚本：\n"+c.Text("run"), "Run the script:\n"+c.Text("run"))
 		},
 		Forget: forgetJob,
@@ -113,6 +122,9 @@ func (c *Call) shellWith(ctx context.Context, line string, env map[string]string
 }
 
 func forgetJob(ctx context.Context, c *Call) {
+	if c.onWindows() {
+		return // nothing is kept there
+	}
 	sh, base, err := c.reach.shell(ctx, c.Target)
 	if err != nil {
 		return // the folder goes after a week by itself
@@ -121,7 +133,7 @@ func forgetJob(ctx context.Context, c *Call) {
 }
 
 // serviceType starts and stops services: by the control program that the
-// target's label names, else by systemd.
+// target's label names, else by systemd; on Windows by its service manager.
 func serviceType() Type {
 	return Type{
 		Name: "service", Title: kind.T("启停服务", "Start and stop a service"), Exact: true,
@@ -135,6 +147,9 @@ func serviceType() Type {
 			{Name: "sudo", Kind: Flag},
 		},
 		Do: func(ctx context.Context, c *Call) (Result, error) {
+			if c.onWindows() {
+				return c.windowsService(ctx)
+			}
 			args, err := c.serviceArgs()
 			if err != nil {
 				return Result{}, err

@@ -219,7 +219,7 @@ func (w *worker) scopeOf(ctx context.Context, name string) (*scope, verdict) {
 	if sc != nil {
 		return sc, verdict{}
 	}
-	seen := map[string]any{"name": name, "address": "", "labels": map[string]any{}}
+	seen := map[string]any{"name": name, "address": "", "via": "local", "labels": map[string]any{}}
 	if name != "" {
 		t, err := w.reach.target(ctx, name)
 		if err != nil {
@@ -232,7 +232,7 @@ func (w *worker) scopeOf(ctx context.Context, name string) (*scope, verdict) {
 		for k, v := range t.Labels {
 			labels[k] = v
 		}
-		seen = map[string]any{"name": t.Name, "id": strings.TrimPrefix(t.Thing, engine.ThingKind+"/"), "address": t.Address, "labels": labels}
+		seen = map[string]any{"name": t.Name, "id": strings.TrimPrefix(t.Thing, engine.ThingKind+"/"), "address": t.Address, "via": t.Via, "labels": labels}
 	}
 	sc = newScope(w.inputs, seen, w.h.Clock().Now)
 	w.mu.Lock()
