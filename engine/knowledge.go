@@ -253,6 +253,10 @@ func Case() kind.Kind {
 				{Name: "worked", Type: kind.Bool, Title: tr("有效", "It worked"), Required: true},
 			}},
 			{Name: "note", Type: kind.Markdown, Title: tr("说明", "Note")},
+			{Name: "runbook", Type: kind.Ref, To: []string{RunbookKind}, Title: tr("有效的处置手册", "Runbook that helped"), Help: tr("审核通过后，同样的征象再出现时，系统按自主等级照此处置。", "Once approved, the same signs are answered with it as far as the level of autonomy allows.")},
+			{Name: "inputs", Type: kind.Any, Title: tr("它的输入", "Its inputs"), Help: tr("{thing} 代表对象。", "{thing} stands for the thing.")},
+			{Name: "risk", Type: kind.Code, Title: tr("风险", "Risk"), Options: riskOptions()},
+			{Name: "lines", Type: kind.String, Many: true, Title: tr("随之出现的日志", "Log lines that came with it"), MaxLen: 1000},
 			kind.Line("reviewer", "审核人", "Reviewer").Auto(),
 		},
 		Search: []kind.Param{

@@ -196,8 +196,8 @@ func (a *App) lookIncident(ctx context.Context, h *loop.Handle, key record.Key) 
 		return 0, err // one of apps/watch
 	}
 	switch rec.State {
-	case engine.Recovered:
-		return 0, a.learn(ctx, h, rec, t)
+	case engine.Recovered, engine.Resolved:
+		return a.learn(ctx, h, rec, t)
 	case engine.Open, engine.Escalated, engine.Acknowledged:
 	default:
 		return 0, nil

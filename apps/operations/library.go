@@ -98,10 +98,10 @@ func (a *App) deliverModes(ctx context.Context) error {
 // original is the knowledge before anything was learnt: the delivered pack
 // without the modes that people put out of use, with those they wrote. What a
 // person wrote and does not hold together is left out and named in the log.
-func (a *App) original(ctx context.Context) (*knowledge.Base, error) {
-	p, err := delivered()
+func (a *App) original(ctx context.Context) (knowledge.Pack, *knowledge.Base, error) {
+	p, err := a.known()
 	if err != nil {
-		return nil, err
+		return p, nil, err
 	}
 	out := map[string]bool{}
 	var own []knowledge.Pack
@@ -124,7 +124,7 @@ func (a *App) original(ctx context.Context) (*knowledge.Base, error) {
 		return nil
 	})
 	if err != nil {
-		return nil, err
+		return p, nil, err
 	}
 	kept := p.Modes[:0:0]
 	for _, m := range p.Modes {
@@ -135,7 +135,7 @@ func (a *App) original(ctx context.Context) (*knowledge.Base, error) {
 	p.Modes = kept
 	b, err := knowledge.New(p)
 	if err != nil {
-		return nil, err
+		return p, nil, err
 	}
 	for _, more := range own {
 		wider := p.With(more)
@@ -145,7 +145,7 @@ func (a *App) original(ctx context.Context) (*knowledge.Base, error) {
 			a.log.Warn("a failure mode does not fit the rest", "err", err)
 		}
 	}
-	return b, nil
+	return p, b, nil
 }
 
 // openLibrary makes what people look up by words: documents and failure modes.

@@ -25,6 +25,12 @@ type mind struct {
 
 func (a *App) newMind(ctx context.Context) (*mind, error) {
 	m := &mind{}
+	switch p, err := a.takenPack(ctx); {
+	case err != nil:
+		a.log.Error("the pack that a centre delivered cannot be read; what came with the program is used", "err", err)
+	case p != nil:
+		a.taken.Store(p)
+	}
 	return m, a.relearn(ctx, m)
 }
 
@@ -37,7 +43,7 @@ func (m *mind) base() *knowledge.Base {
 // relearn counts in the cases that people reviewed, and, of incidents whose case
 // nobody reviewed yet, which remedies worked: that was proven without them.
 func (a *App) relearn(ctx context.Context, m *mind) error {
-	var cases []knowledge.Case
+	var cases, live []knowledge.Case
 	reviewed := map[string]bool{}
 	err := each(ctx, a.kernel, a.system, search.Query{Kind: engine.CaseKind}, func(r record.Record) error {
 		c, err := knowledge.CaseOf(r)
@@ -46,7 +52,7 @@ func (a *App) relearn(ctx context.Context, m *mind) error {
 		}
 		reviewed[c.Incident] = reviewed[c.Incident] || r.State != engine.Proposed
 		if r.State == engine.Live {
-			cases = append(cases, c)
+			cases, live = append(cases, c), append(live, c)
 		}
 		if r.State == engine.Proposed && len(c.Tried) > 0 {
 			cases = append(cases, knowledge.Case{Mode: c.Mode, Class: c.Class, Tried: c.Tried})
@@ -56,14 +62,22 @@ func (a *App) relearn(ctx context.Context, m *mind) error {
 	if err != nil {
 		return err
 	}
-	original, err := a.original(ctx)
+	p, original, err := a.original(ctx)
 	if err != nil {
 		return err
+	}
+	if taught, err := knowledge.New(p.Taught(live)); err == nil {
+		original = taught
+	} else {
+		a.log.Warn("what cases teach does not fit the rest", "err", err)
 	}
 	better, _ := original.Learn(cases)
 	m.mu.Lock()
 	m.known = better
 	m.mu.Unlock()
+	if a.senses != nil {
+		a.senses.know(better)
+	}
 	return nil
 }
 

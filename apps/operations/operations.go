@@ -53,6 +53,8 @@ type App struct {
 	senses   *senses
 	mind     *mind
 	library  atomic.Pointer[knowledge.Library] // nil until the first look
+	taken    atomic.Pointer[knowledge.Pack]    // from a centre; nil: none was
+	news     news
 	world    world
 
 	strangers atomic.Int64 // lines and traps of senders that the ledger does not know
@@ -79,7 +81,7 @@ var (
 func (a *App) Register(r *app.Registrar) error {
 	for _, list := range [][]kind.Kind{
 		{engine.Datasets(), engine.FailureMode(), engine.Case(), engine.Document(), engine.Forecasts()},
-		engine.AutomationKinds(), engine.AlertKinds(), engine.Intents(), engine.Models(),
+		engine.AutomationKinds(), engine.AlertKinds(), engine.Intents(), engine.Models(), engine.Exchanges(),
 	} {
 		for _, k := range list {
 			r.Kind(k)
@@ -90,7 +92,7 @@ func (a *App) Register(r *app.Registrar) error {
 	a.intents = intent.New(intent.Options{Series: a.series, May: a.may})
 	sets := &data.Datasets{Series: a.series}
 	a.models = model.New(model.Options{Series: a.series})
-	for _, l := range []loop.Loop{a.runs.Loop(), a.runs.Schedules(), a.runs.Keeps(), a.intents.Loop(), a.intents.Knobs(), sets.Loop(), a.models.Loop()} {
+	for _, l := range []loop.Loop{a.runs.Loop(), a.runs.Schedules(), a.runs.Keeps(), a.intents.Loop(), a.intents.Knobs(), sets.Loop(), a.models.Loop(), a.exchanges()} {
 		r.Loop(l)
 	}
 	// One loop and not four, so that one process owns them together: what it keeps
@@ -100,7 +102,7 @@ func (a *App) Register(r *app.Registrar) error {
 		Watch: []loop.Watch{
 			{Kind: engine.ThingKind, States: []string{engine.Proposed, engine.Confirmed, engine.Dismissed, engine.Retired}},
 			{Kind: engine.AutopilotKind, States: []string{engine.AutopilotOn, engine.AutopilotStopped}},
-			{Kind: engine.IncidentKind, States: []string{engine.Open, engine.Escalated, engine.Acknowledged, engine.Recovered}},
+			{Kind: engine.IncidentKind, States: []string{engine.Open, engine.Escalated, engine.Acknowledged, engine.Recovered, engine.Resolved}},
 			{Kind: engine.CaseKind, States: []string{engine.Live, engine.Outdated, engine.Rejected}},
 			{Kind: engine.FailureModeKind},
 			{Kind: engine.DocumentKind},

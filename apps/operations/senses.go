@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"zhiwei/engine"
@@ -39,7 +40,7 @@ type senses struct {
 	clock   clock.Clock
 	pool    *detect.Pool
 	unusual map[string]bool // metrics that the knowledge asks about
-	signs   []*regexp.Regexp
+	signs   atomic.Pointer[[]*regexp.Regexp]
 
 	mu      sync.Mutex
 	felt    map[string]engine.Symptom   // by series: newest judgement that stood out
@@ -60,8 +61,11 @@ type counted struct {
 type tail struct {
 	files string
 	stop  context.CancelFunc
-	watch *logs.Watch
 	mu    sync.Mutex
+	watch *logs.Watch
+	// What the log said for the first time lately: what a case is learnt from.
+	fresh  []fresh
+	newest logs.ID
 }
 
 func newSenses(b *knowledge.Base, models func(time.Time) []engine.Symptom, clk clock.Clock) *senses {
@@ -74,14 +78,22 @@ func newSenses(b *knowledge.Base, models func(time.Time) []engine.Symptom, clk c
 			s.unusual[strings.TrimSuffix(metric, ")")] = true
 		}
 	}
+	s.know(b)
+	return s
+}
+
+// know takes over which log lines tell of something. The metrics that detectors
+// judge are those of the start: cases teach none.
+func (s *senses) know(b *knowledge.Base) {
+	var list []*regexp.Regexp
 	for _, sign := range b.Signs() {
 		for _, l := range sign.Log {
 			if re, err := regexp.Compile(l); err == nil { // packs were checked when they were read
-				s.signs = append(s.signs, re)
+				list = append(list, re)
 			}
 		}
 	}
-	return s
+	s.signs.Store(&list)
 }
 
 // feel judges samples of the metrics that somebody asks about.
@@ -153,11 +165,13 @@ func identify(m series.Sample) string {
 
 // hear takes in one log line of a thing.
 func (s *senses) hear(thing string, at time.Time, text string, w *tail) {
-	tells := slices.ContainsFunc(s.signs, func(re *regexp.Regexp) bool { return re.MatchString(text) })
+	tells := slices.ContainsFunc(*s.signs.Load(), func(re *regexp.Regexp) bool { return re.MatchString(text) })
 	var found []logs.Finding
 	if w != nil {
 		w.mu.Lock()
-		_, found = w.watch.Read(at, text)
+		var id logs.ID
+		id, found = w.watch.Read(at, text)
+		w.notice(at, id)
 		w.mu.Unlock()
 	}
 	s.mu.Lock()

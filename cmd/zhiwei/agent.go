@@ -38,6 +38,7 @@ const farewell = 5 * time.Second
 //	    labels: {sql: postgres://monitor@10.0.0.7/lis, sql_credential: pg, probe_tls: "10.0.0.7:443"}
 //	credentials:
 //	  pg: {user: monitor, file: /etc/zhiwei/pg.secret}
+//	push: {only: [node_*, probe_*], every: 1m}   # what goes up, and how often; absent: all
 //
 // The labels are those of things in the ledger (engine/data.TargetLabels).
 type agentConfig struct {
@@ -51,6 +52,7 @@ type agentConfig struct {
 		User string `yaml:"user"`
 		File string `yaml:"file"` // holds the secret and nothing else
 	}
+	push upward
 }
 
 // agent measures the machine it runs on and the things it is told of, and pushes
@@ -104,7 +106,7 @@ func agent(ctx context.Context, e env, args []string) error {
 	if own.Name == "" {
 		own.Name = host
 	}
-	targets, err := agentTargets(*file, own)
+	targets, limits, err := agentTargets(*file, own)
 	if err != nil {
 		return err
 	}
@@ -123,9 +125,13 @@ func agent(ctx context.Context, e env, args []string) error {
 	}
 	defer queue.Close()
 
+	up, _, err := limits.to(queue)
+	if err != nil {
+		return err
+	}
 	log := slog.New(slog.NewTextHandler(e.stderr, nil))
 	sender := &remotewrite.Sender{Queue: queue, URL: target.String(), Authorization: authorization, Client: client, Clock: clk, Log: log}
-	collector := &data.Collector{Series: queue, Clock: clk, Log: log, Every: *every, Instance: own.Name}
+	collector := &data.Collector{Series: up, Clock: clk, Log: log, Every: *every, Instance: own.Name}
 	for _, t := range append(targets, data.Target{ID: "push", Thing: own.ID, Instance: own.Name, Source: sender}) {
 		collector.Watch(t)
 	}
@@ -206,28 +212,31 @@ func pushClient(ca string) (*http.Client, error) {
 	return &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}, nil
 }
 
-// agentTargets is what is measured: the machine itself and what the
-// configuration names. A label that is wrong stops the start.
-func agentTargets(file string, own engine.Thing) ([]data.Target, error) {
+// agentTargets is what is measured, the machine itself and what the configuration
+// names, and what of it goes up. A label that is wrong stops the start.
+func agentTargets(file string, own engine.Thing) ([]data.Target, upward, error) {
 	conf, err := loadConfig(file)
-	if err != nil {
-		return nil, err
-	}
 	var c agentConfig
+	if err != nil {
+		return nil, c.push, err
+	}
 	if err := conf.section("things", &c.things); err != nil {
-		return nil, err
+		return nil, c.push, err
 	}
 	if err := conf.section("credentials", &c.credentials); err != nil {
-		return nil, err
+		return nil, c.push, err
+	}
+	if err := conf.section("push", &c.push); err != nil {
+		return nil, c.push, err
 	}
 	if err := conf.strangers(); err != nil {
-		return nil, err
+		return nil, c.push, err
 	}
 	things := []engine.Thing{own}
 	seen := map[string]bool{own.ID: true}
 	for i, t := range c.things {
 		if t.Thing == "" || seen[t.Thing] {
-			return nil, conf.wrong(fmt.Errorf("things[%d]: each thing has an id of its own in %q", i, "thing"))
+			return nil, c.push, conf.wrong(fmt.Errorf("things[%d]: each thing has an id of its own in %q", i, "thing"))
 		}
 		seen[t.Thing] = true
 		if t.Name == "" {
@@ -250,9 +259,9 @@ func agentTargets(file string, own engine.Thing) ([]data.Target, error) {
 	for _, t := range things {
 		list, err := measures.Targets(t)
 		if err != nil {
-			return nil, err
+			return nil, c.push, err
 		}
 		out = append(out, list...)
 	}
-	return out, nil
+	return out, c.push, nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"net/http"
 	"strconv"
 
@@ -65,6 +66,19 @@ func (h *house) operations() []gate.Route {
 			list, err := o.Find(r.FormValue("q"))
 			return map[string]any{"items": list}, err
 		}),
+		{
+			// The pack by which other programs of the hospital reason as this one does.
+			Method: http.MethodGet, Pattern: "/api/operations/pack", Permission: gate.Can(engine.FailureModeKind, "read"), Quiet: true,
+			Handle: func(w http.ResponseWriter, r *http.Request, _ *identity.Principal) error {
+				var b bytes.Buffer
+				if err := o.Pack(r.Context(), &b); err != nil {
+					return err
+				}
+				w.Header().Set("Content-Type", "application/yaml; charset=utf-8")
+				_, err := w.Write(b.Bytes())
+				return errs.Wrap("answer", "pack", err)
+			},
+		},
 		get("/api/intents/parse", func(r *http.Request, p *identity.Principal) (any, error) {
 			return o.ReadIntent(r.Context(), p, r.FormValue("text"))
 		}),

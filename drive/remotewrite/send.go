@@ -188,10 +188,11 @@ func (s *Sender) Sample(context.Context) ([]series.Sample, error) {
 	return out, nil
 }
 
-// Copied is a store that hands what it keeps on to a queue as well.
+// Copied is a store that hands what it keeps on as well: to a queue, all of it or
+// thinned.
 type Copied struct {
 	series.Store
-	To *Queue
+	To series.Appender
 }
 
 // Append keeps the samples and hands them on. The result is that of the store:

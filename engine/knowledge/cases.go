@@ -32,6 +32,15 @@ type Case struct {
 	Missing  []string `json:"missing,omitempty"` // signs that were looked for and not there
 	Tried    []Try    `json:"tried,omitempty"`
 	Note     string   `json:"note,omitempty"`
+
+	// What a person found to help, where the remedies of the mode did not: a runbook
+	// ("runbook/NAME") with its inputs, in which {thing} stands for the thing, and its
+	// risk. Empty: nothing that a machine could do again.
+	Runbook string            `json:"runbook,omitempty"`
+	Inputs  map[string]string `json:"inputs,omitempty"`
+	Risk    string            `json:"risk,omitempty"`
+	// Lines are templates of log lines that first came with the fault.
+	Lines []string `json:"lines,omitempty"`
 }
 
 // Try is one remedy and whether the proof came.
