@@ -3,11 +3,11 @@
 // Proves A06, A09, A10 (as far as their pages go).
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { changeFirst, desk, faults, freePort, House, phone, signIn, until } from './world.js'
+import { changeFirst, desk, faults, freePort, House, phone, pick, signIn, until } from './world.js'
 
 /** How long the loop may take from a death to its opinion, on a busy machine, in milliseconds. */
 const thinking = 90_000
@@ -35,7 +35,7 @@ before(async () => {
   service = await control(folder)
   service.run('start')
   await until(async () => (await fetch(service.url)).ok, 'the sample service')
-  const refused = await page.evaluate(async ({ script, url }) => {
+  const refused = await page.evaluate(async ({ script, url, warranty, book, cases }) => {
     const headers = { 'Content-Type': 'application/json', 'X-Zhiwei-CSRF': '1' }
     const send = async (path, body) => {
       const answer = await fetch(path, { method: 'POST', headers, body: JSON.stringify(body) })
@@ -46,20 +46,47 @@ before(async () => {
       const labels = Object.entries({ via: 'local', control: script, service: 'sample', probe_http: url, every: '1s' }).map(([name, value]) => ({ name, value }))
       await send('/api/things', { id: 'sample-api', data: { name: '示例接口服务', class: 'component', labels } })
       await send('/api/things', { id: 'sample-app', data: { name: '示例门诊系统', class: 'application', on: [{ type: 'uses', thing: 'thing/sample-api' }] } })
-      for (const id of ['sample-api', 'sample-app']) await send(`/api/things/${id}/do/confirm`, { version: 1 })
+      await send('/api/things', { id: 'sample-host', data: { name: '示例主机', class: 'host', labels: [{ name: 'via', value: 'local' }, { name: 'warranty_until', value: warranty }] } })
+      for (const id of ['sample-api', 'sample-app', 'sample-host']) await send(`/api/things/${id}/do/confirm`, { version: 1 })
+      await send('/api/runbooks', { id: book.name, data: { name: book.name, title: book.title.zh, titleEn: book.title.en, risk: book.risk, tags: book.tags, definition: book } })
+      await send(`/api/runbooks/${book.name}/do/publish`, { version: 1 })
+      for (const [id, data] of Object.entries(cases)) await send('/api/cases', { id, data })
       return ''
     } catch (error) {
       return String(error)
     }
-  }, { script: service.script, url: service.url })
+  }, { script: service.script, url: service.url, warranty: new Date(Date.now() + 20 * 86_400_000).toISOString().slice(0, 10), book: sampleWork(join(folder, 'written by a run')), cases: sampleCases })
   assert.equal(refused, '')
   await page.context().close()
+  // What may fail is looked for at the start and four times an hour.
+  await house.stop()
+  await house.serve()
 })
 after(async () => {
   await house?.close()
   service?.run('stop')
   if (folder) rmSync(folder, { recursive: true, force: true })
 })
+
+/** Work that leaves a file behind, and takes it away again when it is undone. */
+function sampleWork(file) {
+  const step = (...args) => ({ type: 'command', with: { args } })
+  return {
+    name: 'sample-work',
+    title: { zh: '示例作业', en: 'Sample work' },
+    help: { zh: '放一个示例文件。', en: 'Puts a sample file there.' },
+    risk: 'low',
+    tags: ['one-click'],
+    inputs: [{ name: 'thing', type: 'target', required: true, title: { zh: '主机', en: 'Host' } }],
+    targets: '[data.inputs.thing]',
+    steps: [{ id: 'put', title: { zh: '放文件', en: 'Put the file' }, ...step('touch', file), undo: step('rm', '-f', file) }],
+  }
+}
+
+const sampleCases = {
+  'sample-good': { title: '示例案例：磁盘写满', mode: 'space-full', class: 'host', seen: ['space-low'], missing: ['inodes-low'], tried: [{ remedy: 'clear', worked: true }] },
+  'sample-bad': { title: '示例案例：误判', mode: 'process-dead', seen: ['not-answering'] },
+}
 
 /** A program that serves, with the script by which it is started and stopped. */
 async function control(dir) {
@@ -108,6 +135,7 @@ async function enter({ viewport = desk, language = 'zh', theme = 'light' } = {})
 // Tests below stand on what is done here.
 let incident
 let run
+let alert
 test('what stands on what is drawn, found and opened, and what is measured of it is shown', async () => {
   const page = await enter()
   await page.getByRole('navigation', { name: '菜单' }).getByRole('link', { name: '运行总览' }).click()
@@ -163,11 +191,25 @@ test('a death is seen as it happens, with its cause; a person approves, and the 
   await line.getByText('示例运维').first().waitFor()
   assert.ok((await line.getByRole('listitem').count()) >= 5)
   await until(async () => (await fetch(service.url)).ok, 'the service to be back')
+  // Why it did that and nothing else; and all of it in one file.
+  const why = page.getByRole('region', { name: '为什么这样做，又为什么没有做别的' })
+  await why.getByRole('listitem').filter({ hasText: '依据自主等级' }).first().waitFor()
+  const [file] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: '导出' }).click()])
+  const kept = JSON.parse(readFileSync(await file.path(), 'utf8'))
+  assert.equal(kept.runs[0].run.state, 'succeeded')
+  assert.ok(kept.runs[0].steps.length > 0 && kept.history.length > 0)
 
   await page.getByRole('region', { name: '处置与验证' }).getByRole('link', { name: '执行过程' }).first().click()
   await page.getByRole('region', { name: '步骤' }).getByText('成功').first().waitFor()
   run = new URL(page.url()).pathname
   await page.getByRole('region', { name: '进展' }).getByRole('link', { name: /^事件/ }).waitFor()
+  await page.goto('/things/sample-api')
+  await page.getByRole('button', { name: '看数值' }).click()
+  await page.getByRole('cell', { name: '检查成功' }).first().waitFor()
+  await page.goto('/alerts')
+  await page.getByRole('table').getByRole('link').first().click()
+  await page.getByRole('region', { name: '告警', exact: true }).getByText('持续').waitFor()
+  alert = new URL(page.url()).pathname
   await page.goto('/operations')
   await page.getByRole('region', { name: '系统今天自己做了什么' }).getByText('已奏效').waitFor()
   assert.deepEqual(page.complaints, [])
@@ -197,6 +239,99 @@ test('the red button asks why, is told on every page, and is released', async ()
   await page.context().close()
 })
 
+test('work is rehearsed before it is run, seen while it runs, and undone', async () => {
+  const page = await enter()
+  await page.goto('/operations/one-click')
+  await page.getByRole('list', { name: '一键作业' }).getByRole('link', { name: /示例作业/ }).click()
+  await page.getByRole('heading', { level: 1, name: '示例作业' }).waitFor()
+  const order = page.getByRole('region', { name: '执行', exact: true })
+  assert.ok(await order.getByRole('button', { name: '执行' }).isDisabled())
+  await order.getByRole('button', { name: '演练' }).click()
+  await order.getByText('请填写').waitFor()
+  await pick(page, '主机', '示例主机')
+  await order.getByRole('button', { name: '演练' }).click()
+  await order.getByText('演练通过').waitFor({ timeout: thinking })
+  await page.getByRole('group', { name: '照此执行会发生什么' }).getByText('会做：').waitFor()
+  const written = join(folder, 'written by a run')
+  assert.ok(!existsSync(written))
+  await order.getByRole('button', { name: '执行' }).click()
+  await page.waitForURL('**/runs/*')
+  await page.getByRole('region', { name: '步骤' }).getByText('成功').waitFor({ timeout: thinking })
+  assert.ok(existsSync(written))
+  await page.getByRole('button', { name: '撤销所做的' }).click()
+  await page.getByRole('dialog').getByRole('button', { name: '撤销' }).click()
+  await until(async () => !existsSync(written), 'what was done to be undone', thinking)
+  await page.getByText('已撤销', { exact: true }).first().waitFor({ timeout: thinking })
+  assert.deepEqual(page.complaints, [])
+  await page.context().close()
+})
+
+test('what the system learnt is accepted or rejected, and knowledge is found by words', async () => {
+  const page = await enter()
+  await page.goto('/operations/review')
+  const good = page.getByRole('article', { name: '示例案例：磁盘写满' })
+  await good.getByText('当时看到的').waitFor()
+  await good.getByRole('button', { name: '审核通过' }).click()
+  await page.getByRole('dialog').getByRole('button', { name: '审核通过' }).click()
+  await good.waitFor({ state: 'detached' })
+  const bad = page.getByRole('article', { name: '示例案例：误判' })
+  await bad.getByRole('button', { name: '否决' }).click()
+  await page.getByRole('dialog').getByRole('button', { name: '否决' }).click()
+  await page.getByRole('dialog').getByText('请填写理由').waitFor()
+  await page.getByRole('dialog').getByLabel('理由').fill('示例：看错了')
+  await page.getByRole('dialog').getByRole('button', { name: '否决' }).click()
+  await bad.waitFor({ state: 'detached' })
+  await page.goto('/operations/knowledge')
+  await page.getByRole('searchbox', { name: '查找知识' }).fill('磁盘将坏')
+  await page.getByRole('region', { name: '故障模式' }).getByRole('link', { name: '磁盘将坏' }).click()
+  await page.getByRole('region', { name: '判断与处置的规则' }).getByText('disk-failing').first().waitFor()
+  await page.goto('/operations/knowledge?q=' + encodeURIComponent('没有这样的词'))
+  await page.getByText('没有找到“没有这样的词”。').waitFor()
+  assert.deepEqual(page.complaints, [])
+  await page.context().close()
+})
+
+test('a window is made for a thing, seen and called off; a silence is made from its page', async () => {
+  const page = await enter()
+  await page.goto('/things/sample-api')
+  await page.getByRole('region', { name: '概况' }).getByRole('button', { name: '静默' }).click()
+  const dialog = page.getByRole('dialog')
+  await dialog.getByRole('button', { name: '静默' }).click()
+  await dialog.getByText('请写明缘由').waitFor()
+  await dialog.getByLabel('缘由').fill('示例：已知，在处理')
+  await dialog.getByRole('button', { name: '静默' }).click()
+  await dialog.waitFor({ state: 'hidden' })
+  await page.goto('/operations/quiet')
+  await page.getByRole('region', { name: '静默' }).getByRole('link', { name: '示例：已知，在处理' }).waitFor()
+  await page.getByRole('button', { name: '维护窗口' }).click()
+  await pick(page, '对象', '示例主机')
+  await page.getByRole('dialog').getByLabel('作业').fill('示例：换内存')
+  await page.getByRole('dialog').getByRole('button', { name: '维护窗口' }).click()
+  const row = page.getByRole('region', { name: '维护窗口' }).getByRole('listitem').filter({ hasText: '示例：换内存' })
+  await row.getByText('示例主机').waitFor()
+  await until(async () => {
+    await row.getByRole('button', { name: /结束|取消/ }).first().click({ timeout: 2000 })
+    await page.getByRole('dialog').getByRole('button', { name: /结束|取消/ }).last().click({ timeout: 2000 })
+    return true
+  }, 'the window to be called off')
+  await row.waitFor({ state: 'detached' })
+  assert.deepEqual(page.complaints, [])
+  await page.context().close()
+})
+
+let forecast
+test('what is foreseen stands on an axis of time, with what prevents it', async () => {
+  const page = await enter()
+  await page.goto('/operations/forecasts')
+  const row = page.getByRole('region', { name: '按预计时间' }).getByRole('listitem').filter({ hasText: '示例主机' })
+  await row.first().waitFor({ timeout: thinking })
+  await row.getByRole('link').first().click()
+  await page.getByRole('region', { name: '预计会怎样' }).getByText('怎样预防').waitFor()
+  forecast = new URL(page.url()).pathname
+  assert.deepEqual(page.complaints, [])
+  await page.context().close()
+})
+
 let intent
 test('a sentence is read while it is written, made clear, kept and confirmed', async () => {
   const page = await enter()
@@ -223,7 +358,7 @@ test('a sentence is read while it is written, made clear, kept and confirmed', a
 for (const look of [{ viewport: desk }, { viewport: desk, theme: 'dark' }, { viewport: phone, language: 'en', theme: 'dark' }]) {
   test(`the pages of operations at ${look.viewport.width}×${look.viewport.height}, ${look.theme ?? 'light'}, ${look.language ?? 'zh'}`, async (t) => {
     const page = await enter(look)
-    for (const path of ['/operations', '/operations/topology', incident, run, '/things/sample-api', intent, '/intents/new', '/autopilots/main', '/silences/new', '/maintenances/new']) {
+    for (const path of ['/operations', '/operations/topology', incident, run, '/things/sample-api', intent, '/intents/new', '/autopilots/main', '/silences/new', '/maintenances/new', '/operations/one-click', '/operations/quiet', '/operations/forecasts', forecast, '/operations/knowledge', '/operations/review', '/runbooks/sample-work', '/failure-modes/disk-failing', '/cases/sample-good', '/alerts', alert]) {
       await t.test(path ?? 'a page of an earlier test', async () => {
         await page.goto(path)
         await page.getByRole('heading', { level: 1 }).first().waitFor()

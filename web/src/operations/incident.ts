@@ -3,7 +3,7 @@ import { kindNamed } from '../model/catalogue'
 import { lang, say } from '../words'
 import { o } from '../words/operations'
 import type { Drawing } from '../parts/Icon.vue'
-import type { ChainStep, Moment, Occurrence, Trouble, TryState } from './types'
+import type { ChainStep, Drawn, Hypothesis, Moment, Occurrence, Remedy, Thought, Trouble, Try, TryState } from './types'
 
 /** How long one failure took from each instant to the next, in milliseconds; undefined where it did not come to that. */
 export interface Phases {
@@ -127,4 +127,81 @@ export function percent(p: number): string {
   if (p > 0 && p < 0.01) return '<1%'
   if (p < 1 && p > 0.99) return '>99%'
   return Math.round(p * 100) + '%'
+}
+
+/**
+ * The thought that decided: the newest that held a cause to be known before the
+ * last remedy was ordered; without remedies the newest such, else the newest of
+ * all. What is thought once the signs are gone says little.
+ */
+export function decisive(thoughts: Thought[], tries: Try[]): number {
+  const last = tries.at(-1)?.at
+  const holds = (t: Thought) => t.verdict.known && (t.verdict.faults?.length ?? 0) > 0
+  const before = last ? thoughts.findLastIndex((t) => holds(t) && Date.parse(t.at) <= Date.parse(last)) : -1
+  const known = before >= 0 ? before : thoughts.findLastIndex(holds)
+  return known >= 0 ? known : thoughts.length - 1
+}
+
+/** A scene as it stood when the thought was made: the causes it held and what they explain. */
+export function asThought(scene: Drawn[], thought: Thought | undefined): Drawn[] {
+  if (!thought?.verdict.known || scene.some((t) => t.health === 'cause')) return scene
+  const held = (thought.verdict.faults ?? []).flatMap((i) => thought.verdict.hypotheses?.[i] ?? [])
+  const causes = new Set(held.map((h) => h.thing))
+  const suffers = new Set(held.flatMap((h) => (h.chain ?? []).filter((s) => s.state === 'for').map((s) => s.thing)))
+  return scene.map((t) => (causes.has(t.id) ? { ...t, health: 'cause' } : suffers.has(t.id) ? { ...t, health: 'suffers' } : t))
+}
+
+/**
+ * Why a hypothesis ranks below the one that is held: what it leads one to expect
+ * and was not there, and what was seen that only the other one explains. Both
+ * empty: the same is seen under both, and this one is the rarer.
+ */
+export function lower(other: Hypothesis, held: Hypothesis): { absent: ChainStep[]; unexplained: ChainStep[] } {
+  const explains = new Set((other.chain ?? []).filter((s) => s.state === 'for').map((s) => s.thing + '|' + s.sign))
+  return { absent: weighed(other.chain).against, unexplained: weighed(held.chain).for.filter((s) => !explains.has(s.thing + '|' + s.sign)) }
+}
+
+/** What became of a remedy that was thought of: tried, refused with its reason, not needed or not come to. */
+export interface Considered {
+  remedy: Remedy
+  attempt?: Try
+  how: 'tried' | 'refused' | 'person' | 'needless' | 'left'
+}
+
+/** The causes that were held at any time, the newest word on each, with all their remedies in the order in which they are worth trying. */
+export function considered(thoughts: Thought[], tries: Try[]): { cause: Hypothesis; remedies: Considered[] }[] {
+  const causes = new Map<string, Hypothesis>()
+  for (const t of thoughts) {
+    if (!t.verdict.known) continue
+    for (const i of t.verdict.faults ?? []) {
+      const h = t.verdict.hypotheses?.[i]
+      if (h) causes.set(h.thing + '|' + h.mode, h)
+    }
+  }
+  return [...causes.values()].map((cause) => {
+    const own = tries.filter((t) => t.thing === cause.thing && t.mode === cause.mode)
+    const worked = own.some((t) => t.state === 'worked')
+    const remedies = (cause.remedies ?? []).map((remedy): Considered => {
+      const attempt = own.findLast((t) => t.remedy === remedy.id)
+      const how = attempt ? 'tried' : remedy.refused && (remedy.refused.zh || remedy.refused.en) ? 'refused' : remedy.runbook === 'call-person' ? 'person' : worked ? 'needless' : 'left'
+      return { remedy, attempt, how }
+    })
+    return { cause, remedies }
+  })
+}
+
+/** The things of a scene that the incident is about, and what lies between them. */
+export function telling(scene: Drawn[], about: string[]): Drawn[] {
+  const known = new Map(scene.map((t) => [t.id, t]))
+  const told = scene.filter((t) => ['cause', 'suffers', 'sign'].includes(t.health) || about.includes(t.id)).map((t) => t.id)
+  const reach = (from: string[], next: (id: string) => string[]) => {
+    const seen = new Set(from)
+    for (const id of seen) for (const n of next(id)) if (known.has(n)) seen.add(n)
+    return seen
+  }
+  const above = new Map<string, string[]>()
+  for (const t of scene) for (const l of t.on) above.set(l.thing, [...(above.get(l.thing) ?? []), t.id])
+  const below = reach(told, (id) => known.get(id)?.on.map((l) => l.thing) ?? [])
+  const over = reach(told, (id) => above.get(id) ?? [])
+  return scene.filter((t) => below.has(t.id) && over.has(t.id))
 }

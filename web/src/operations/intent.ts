@@ -12,6 +12,16 @@ export interface GoalStanding {
   expected?: { name: string; at: string; value: number; low: number; high: number; state: GoalState; crosses?: string }
   query?: string
   say: Text
+  present?: GoalState
+  next?: Outlook
+}
+
+/** What is expected next, when, and by what that is told: a trend, the budget, the clock, or that nothing moves. */
+export interface Outlook {
+  state: GoalState
+  at: string
+  by: 'trend' | 'budget' | 'clock' | 'stay'
+  say: Text
 }
 
 export type GoalState = 'met' | 'at-risk' | 'missed' | 'unknown'
@@ -35,6 +45,8 @@ export interface Standing {
   deeds?: { at: string; run: string; title: string; state: string; why?: string }[]
   touches?: string[]
   say: Text
+  present?: GoalState
+  next?: Outlook
 }
 
 export interface Goal {

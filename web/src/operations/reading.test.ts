@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest'
 import { setLang } from '../words'
-import { entries, inLanguage, percent, phases, weighed } from './incident'
+import { asThought, considered, decisive, entries, inLanguage, lower, percent, phases, telling, weighed } from './incident'
 import { nines, pieces, share } from './intent'
 import { fold, matching, spread } from './topology'
-import type { Drawn } from './types'
+import type { ChainStep, Drawn, Hypothesis, Remedy, Thought, Try } from './types'
 
 const thing = (id: string, on: string[] = [], more: Partial<Drawn> = {}): Drawn => ({ id, name: id, class: 'port', health: 'well', on: on.map((to) => ({ type: 'member-of', thing: to })), ...more })
 
@@ -81,5 +81,52 @@ describe('the topology', () => {
     expect(find('', ['database'])).toEqual(['2'])
     expect(find('', [], 'cause')).toEqual(['2'])
     expect(find('')).toEqual(['1', '2'])
+  })
+})
+
+describe('why an incident was treated so', () => {
+  const title = { zh: '样例', en: 'Sample' }
+  const sign = (name: string, state: ChainStep['state'], weight = 1): ChainStep => ({ thing: 'a', sign: name, title, state, weight })
+  const remedy = (id: string, more: Partial<Remedy> = {}): Remedy => ({ id, runbook: id, title, risk: 'low', success: 0.8, tried: 0, ...more })
+  const held: Hypothesis = { thing: 'a', mode: 'm', title, probability: 0.8, chain: [sign('x', 'for'), sign('y', 'for')], remedies: [remedy('restart'), remedy('wipe', { refused: { zh: '会丢数据。', en: 'It loses data.' } }), remedy('look', { runbook: 'call-person' })] }
+  const other: Hypothesis = { thing: 'a', mode: 'n', title, probability: 0.1, chain: [sign('x', 'for'), sign('z', 'against', -2)] }
+  const thought = (known: boolean): Thought => ({ at: '2026-11-22T10:00:00Z', symptoms: 2, verdict: { known, hypotheses: [held, other], faults: known ? [0] : [] } })
+
+  const attempt = { id: 't', mode: 'm', thing: 'a', remedy: 'restart', title, runbook: 'restart', risk: 'low', state: 'worked', at: '2026-11-22T10:00:01Z' } as Try
+
+  it('takes the newest thought that held a cause, else the newest', () => {
+    expect(decisive([thought(true), thought(true), thought(false)], [])).toBe(1)
+    expect(decisive([thought(false), thought(false)], [])).toBe(1)
+    expect(decisive([], [])).toBe(-1)
+  })
+
+  it('takes the thought before the last remedy rather than one after it', () => {
+    const later = { ...thought(true), at: '2026-11-22T10:05:00Z' }
+    expect(decisive([thought(true), later], [attempt])).toBe(0)
+    expect(decisive([later], [attempt])).toBe(0)
+  })
+
+  it('marks the cause in a scene that was drawn after it was over', () => {
+    const scene = [thing('a'), thing('b')]
+    expect(asThought(scene, thought(true)).map((t) => t.health)).toEqual(['cause', 'well'])
+    expect(asThought(scene, thought(false))).toBe(scene)
+  })
+
+  it('tells what the other hypotheses lack', () => {
+    expect(lower(other, held).absent.map((s) => s.sign)).toEqual(['z'])
+    expect(lower(other, held).unexplained.map((s) => s.sign)).toEqual(['y'])
+  })
+
+  it('tells what became of each remedy', () => {
+    const how = (tries: Try[]) => considered([thought(true)], tries).flatMap((c) => c.remedies.map((r) => r.how))
+    expect(how([])).toEqual(['left', 'refused', 'person'])
+    expect(how([attempt])).toEqual(['tried', 'refused', 'person'])
+    expect(considered([thought(false)], [])).toEqual([])
+  })
+
+  it('draws what matters and what lies between', () => {
+    const scene = [thing('app', ['web']), thing('web', ['db'], { health: 'suffers' }), thing('db', ['host']), thing('host', ['rack'], { health: 'cause' }), thing('rack'), thing('other', ['host'])]
+    expect(telling(scene, []).map((t) => t.id)).toEqual(['web', 'db', 'host'])
+    expect(telling([thing('a')], []).length).toBe(0)
   })
 })

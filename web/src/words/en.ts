@@ -42,6 +42,7 @@ export const en: Record<Key, string> = {
   'shell.skip': 'Skip to content',
   'shell.menu': 'Menu',
   'shell.toggleMenu': 'Expand or collapse the menu',
+  'shell.rest': 'Other kinds',
   'shell.house': 'About the system',
   'shell.site': 'Site',
   'shell.signOut': 'Sign out',

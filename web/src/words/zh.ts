@@ -40,6 +40,7 @@ export const zh = {
   'shell.skip': '跳到正文',
   'shell.menu': '菜单',
   'shell.toggleMenu': '展开或收起菜单',
+  'shell.rest': '其余类别',
   'shell.house': '系统说明',
   'shell.site': '站点',
   'shell.signOut': '退出登录',
