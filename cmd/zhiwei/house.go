@@ -35,7 +35,6 @@ import (
 	"zhiwei/kernel/identity"
 	"zhiwei/kernel/series"
 	"zhiwei/kernel/store"
-	"zhiwei/series/local"
 	"zhiwei/store/postgres"
 	"zhiwei/store/sqlite"
 	"zhiwei/web"
@@ -149,7 +148,7 @@ func (h *house) start(ctx context.Context, running bool) error {
 	h.fhir = fhir.New(h.kernel, speaks) // first: subscriptions speak its protocol from their start
 	if running {
 		var err error
-		if h.series, err = local.Open(filepath.Join(h.dir, "series"), local.Options{Log: h.log}); err != nil {
+		if err = h.openSeries(); err != nil {
 			return err
 		}
 		if h.series, err = h.push.copied(ctx, h, h.series); err != nil {

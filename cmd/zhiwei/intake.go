@@ -1,8 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
+	"os"
+	"strconv"
+	"strings"
 	"sync"
 
 	"zhiwei/apps/operations"
@@ -22,7 +26,14 @@ type intake struct {
 	//
 	//	intake:
 	//	  syslog: {udp: ":514", tcp: ":514", tls: ":6514", cert: FILE, key: FILE}
-	//	  traps: {address: ":162", communities: [NAME]}
+	//	  traps:
+	//	    address: ":162"
+	//	    communities: [NAME]
+	//	    users: [{name: NAME, auth: SHA256, auth_file: FILE, priv: AES, priv_file: FILE}]
+	//
+	// of version 3: auth is MD5, SHA, SHA224, SHA256, SHA384 or SHA512 (SHA where
+	// absent), priv DES, AES, AES192, AES256, AES192C or AES256C (AES where there is a
+	// priv_file); the files hold the passwords.
 	config struct {
 		Syslog struct {
 			UDP  string `yaml:"udp"`
@@ -32,8 +43,9 @@ type intake struct {
 			Key  string `yaml:"key"`
 		} `yaml:"syslog"`
 		Traps struct {
-			Address     string   `yaml:"address"`
-			Communities []string `yaml:"communities"`
+			Address     string     `yaml:"address"`
+			Communities []string   `yaml:"communities"`
+			Users       []trapUser `yaml:"users"`
 		} `yaml:"traps"`
 	}
 	written remotewrite.Counts
@@ -42,6 +54,37 @@ type intake struct {
 	traps   *snmptrap.Door
 	wait    sync.WaitGroup
 	stop    context.CancelFunc
+}
+
+// trapUser is who may send traps of SNMP version 3.
+type trapUser struct {
+	Name     string `yaml:"name"`
+	Auth     string `yaml:"auth"`
+	AuthFile string `yaml:"auth_file"`
+	Priv     string `yaml:"priv"`
+	PrivFile string `yaml:"priv_file"`
+}
+
+// user reads the passwords. Invalid where a file cannot be read.
+func (u trapUser) user(at string) (snmptrap.User, error) {
+	out := snmptrap.User{Name: u.Name, Authentication: cmp.Or(strings.ToUpper(u.Auth), "SHA"), Privacy: strings.ToUpper(u.Priv)}
+	for _, f := range []struct {
+		key, file string
+		into      *string
+	}{{"auth_file", u.AuthFile, &out.AuthPassword}, {"priv_file", u.PrivFile, &out.PrivPassword}} {
+		if f.file == "" {
+			continue // the door says what is missing
+		}
+		raw, err := os.ReadFile(f.file)
+		if err != nil {
+			return out, errs.E(errs.Invalid, "config", at+"."+f.key, "无法读取 "+at+"."+f.key+"。", at+"."+f.key+" cannot be read.").At(at + "." + f.key).Because(err)
+		}
+		*f.into = strings.TrimRight(string(raw), "\r\n")
+	}
+	if u.PrivFile != "" && out.Privacy == "" {
+		out.Privacy = "AES"
+	}
+	return out, nil
 }
 
 // routes are where measurements and logs are pushed to over HTTP.
@@ -89,15 +132,22 @@ func (h *house) listenIntake(ctx context.Context) error {
 		in.wait.Go(func() { in.logs.Serve(ctx) })
 	}
 	if c := in.config.Traps; c.Address != "" {
-		var err error
-		in.traps, err = snmptrap.Open(snmptrap.Options{Address: c.Address, Communities: c.Communities, Clock: h.kernel.Clock(), Take: func(t snmptrap.Trap) {
+		o := snmptrap.Options{Address: c.Address, Communities: c.Communities, Clock: h.kernel.Clock(), Take: func(t snmptrap.Trap) {
 			values := map[string]string{}
 			for _, v := range t.Vars {
 				values[v.OID] = v.Text
 			}
 			op.HearTrap(t.From, t.OID, values)
-		}})
-		if err != nil {
+		}}
+		for i, u := range c.Users {
+			user, err := u.user("intake.traps.users[" + strconv.Itoa(i) + "]")
+			if err != nil {
+				return err
+			}
+			o.Users = append(o.Users, user)
+		}
+		var err error
+		if in.traps, err = snmptrap.Open(o); err != nil {
 			return err
 		}
 		in.wait.Go(func() { in.traps.Serve(ctx) })
@@ -129,7 +179,11 @@ func (in *intake) metrics(strangers int64) []prometheus.Family {
 	}
 	if in.traps != nil {
 		c := in.traps.Counts()
-		out = append(out, count("zhiwei_intake_traps_dropped_total", "Traps that were not taken since too many waited.", c.Dropped))
+		out = append(
+			out, count("zhiwei_intake_traps_received_total", "Packets that came to the door of traps.", c.Received),
+			count("zhiwei_intake_traps_refused_total", "Traps of an unknown community, or that no user of version 3 can have sent.", c.Refused),
+			count("zhiwei_intake_traps_dropped_total", "Traps that were not taken since too many waited.", c.Dropped),
+		)
 	}
 	return out
 }
