@@ -15,6 +15,8 @@ packages=(
 	openssh-server          # servers, as another user of this machine
 	redis-server mariadb-server # a service that is asked, and the other database
 	smartmontools           # disks that are asked for their health
+	btrfs-progs xfsprogs    # disks of files: arrays, mirrors, snapshots
+	libvirt-daemon libvirt-clients # virtual machines that are none
 	python3-winrm python3-gssapi gss-ntlmssp # another client of WinRM, and another side of NTLM
 	nginx-light mosquitto   # the front door and the message broker of the fault park
 	ipmitool openipmi       # management controllers of servers, and one that is none

@@ -14,7 +14,7 @@ func stock() []Type {
 	return []Type{
 		commandType(), scriptType(), serviceType(), packageType(), fileType(),
 		sqlType(), httpType(), waitType(), assertType(), personType(),
-		powerType(), upsType(), snmpPortType(), modbusSetType(), winrmType(),
+		powerType(), upsType(), snmpPortType(), snmpSetType(), modbusSetType(), winrmType(),
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math"
 	"net"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -63,36 +64,12 @@ func snmpPortType() Type {
 }
 
 func doPort(ctx context.Context, c *Call) (Result, error) {
-	at, err := address(c.Target, LabelSNMP)
-	if err != nil {
-		return Result{}, err
-	}
 	if c.Text("port") == "" {
 		return Result{}, errs.E(errs.Invalid, "snmp-port", c.Target.Name, "没有说是哪个端口。", "Which port is not said.")
 	}
-	l := c.Target.Labels
-	t := snmp.Target{Address: at}
-	name := cmp.Or(l[LabelSNMPSet], l["snmp_credential"], l[LabelCredential])
-	cred, err := c.reach.credential(ctx, name)
-	switch {
-	case err != nil:
+	t, err := c.snmp(ctx)
+	if err != nil {
 		return Result{}, err
-	case name == "":
-		return Result{}, errs.E(errs.Invalid, "snmp-port", c.Target.Name, c.Target.Name+" 没有标签 snmp_set，不知道用哪个凭据来写。", c.Target.Name+" has no label snmp_set: the credential to write with is not known.")
-	case cred.User == "":
-		t.Community = cred.Secret
-	default:
-		auth, priv, two := strings.Cut(cred.Secret, "\n")
-		if !two {
-			priv = auth
-		}
-		for _, s := range []string{auth, priv} {
-			c.reach.redact.add(strings.TrimSpace(s))
-		}
-		t.User = &snmp.User{Name: cred.User, Authentication: cmp.Or(l["snmp_auth"], "SHA"), AuthPassword: strings.TrimSpace(auth), Privacy: cmp.Or(l["snmp_priv"], "AES"), PrivPassword: strings.TrimSpace(priv)}
-		if t.User.Privacy == "none" {
-			t.User.Privacy, t.User.PrivPassword = "", ""
-		}
 	}
 	var p snmp.Port
 	action := c.Text("action")
@@ -111,6 +88,126 @@ func doPort(ctx context.Context, c *Call) (Result, error) {
 	}
 	return r, nil
 }
+
+// snmp is how the target is set over SNMP.
+func (c *Call) snmp(ctx context.Context) (snmp.Target, error) {
+	at, err := address(c.Target, LabelSNMP)
+	if err != nil {
+		return snmp.Target{}, err
+	}
+	l := c.Target.Labels
+	t := snmp.Target{Address: at}
+	name := cmp.Or(l[LabelSNMPSet], l["snmp_credential"], l[LabelCredential])
+	cred, err := c.reach.credential(ctx, name)
+	switch {
+	case err != nil:
+		return t, err
+	case name == "":
+		return t, errs.E(errs.Invalid, "snmp", c.Target.Name, c.Target.Name+" 没有标签 snmp_set，不知道用哪个凭据来写。", c.Target.Name+" has no label snmp_set: the credential to write with is not known.")
+	case cred.User == "":
+		t.Community = cred.Secret
+	default:
+		auth, priv, two := strings.Cut(cred.Secret, "\n")
+		if !two {
+			priv = auth
+		}
+		for _, s := range []string{auth, priv} {
+			c.reach.redact.add(strings.TrimSpace(s))
+		}
+		t.User = &snmp.User{Name: cred.User, Authentication: cmp.Or(l["snmp_auth"], "SHA"), AuthPassword: strings.TrimSpace(auth), Privacy: cmp.Or(l["snmp_priv"], "AES"), PrivPassword: strings.TrimSpace(priv)}
+		if t.User.Privacy == "none" {
+			t.User.Privacy, t.User.PrivPassword = "", ""
+		}
+	}
+	return t, nil
+}
+
+// snmpSetType sets one number of a device by its object identifier, and reads it
+// back.
+func snmpSetType() Type {
+	return Type{
+		Name: "snmp-set", Title: kind.T("经 SNMP 设定", "Set a number over SNMP"),
+		Safe: func(with map[string]any) bool { _, to := with["value"]; return to }, // cycle would move on again
+		Params: []Param{
+			{Name: "oid", Required: true}, // {port} in it is the port's index
+			{Name: "port"},
+			{Name: "value"}, // a whole number
+			{Name: "cycle"}, // instead: whole numbers, separated by commas; the one after the present is set
+		},
+		Check: func(with map[string]any) error {
+			_, value := with["value"]
+			_, cycle := with["cycle"]
+			if value == cycle {
+				return errs.E(errs.Invalid, "snmp-set", "value", "value 与 cycle 须写且只写一个。", "Either value or cycle is given.")
+			}
+			return nil
+		},
+		Do: doSNMPSet,
+		Forecast: func(c *Call) kind.Text {
+			if list := c.Text("cycle"); list != "" {
+				return kind.T("把 "+c.Text("oid")+" 设为 "+list+" 中现值的下一个", "Set "+c.Text("oid")+" to the one of "+list+" after the present")
+			}
+			return kind.T("设定 "+c.Text("oid")+" 为 "+c.Text("value"), "Set "+c.Text("oid")+" to "+c.Text("value"))
+		},
+	}
+}
+
+func doSNMPSet(ctx context.Context, c *Call) (Result, error) {
+	t, err := c.snmp(ctx)
+	if err != nil {
+		return Result{}, err
+	}
+	oid := c.Text("oid")
+	if strings.Contains(oid, "{port}") {
+		if c.Text("port") == "" {
+			return Result{}, errs.E(errs.Invalid, "snmp-set", c.Target.Name, "没有说是哪个端口。", "Which port is not said.")
+		}
+		p, err := t.Port(ctx, c.Text("port"))
+		if err != nil {
+			return Result{}, err
+		}
+		oid = strings.ReplaceAll(oid, "{port}", p.Index)
+	}
+	if !objectID.MatchString(oid) {
+		return Result{}, errs.E(errs.Invalid, "snmp-set", oid, "对象标识应如 1.3.6.1.2.1.2.2.1.7.3。", "An object identifier is such as 1.3.6.1.2.1.2.2.1.7.3.")
+	}
+	var list []int
+	for text := range strings.SplitSeq(cmp.Or(c.Text("cycle"), c.Text("value")), ",") {
+		n, err := strconv.ParseInt(strings.TrimSpace(text), 10, 32)
+		if err != nil {
+			return Result{}, errs.E(errs.Invalid, "snmp-set", text, "设定值应为整数。", "The value must be a whole number.")
+		}
+		list = append(list, int(n))
+	}
+	to := list[0]
+	if c.Text("cycle") != "" {
+		is, err := t.Integer(ctx, oid)
+		if err != nil {
+			return Result{}, err
+		}
+		if i := slices.Index(list, is); i >= 0 {
+			to = list[(i+1)%len(list)]
+		}
+		if to == is {
+			return Result{}, errs.E(errs.Invalid, "snmp-set", c.Target.Name, "没有别的值可换。", "There is no other value to change to.")
+		}
+	}
+	former, now, err := t.SetInteger(ctx, oid, to)
+	switch {
+	case errs.Is(err, errs.Unavailable) && c.Text("cycle") != "":
+		return Result{}, Unclear(err)
+	case err != nil:
+		return Result{}, err
+	}
+	fmt.Fprintf(c.Out, "%s: %d, before %d\n", oid, now, former)
+	r := Result{OK: now == to, Detail: map[string]any{"former": int64(former), "value": int64(now)}}
+	if !r.OK {
+		r.Say = kind.T("设备没有照办。", "The device did not do it.")
+	}
+	return r, nil
+}
+
+var objectID = regexp.MustCompile(`^[0-2](\.[0-9]{1,10}){2,100}$`)
 
 // modbusSetType sets a point of a device by the name of its metric: the map of
 // registers by which it is measured tells where it stands.
