@@ -14,16 +14,20 @@ import (
 // Parse reads an exposition; contentType is that of the answer: OpenMetrics
 // where it says so, else the text format. Samples without a time get at. Invalid
 // with the line where the text cannot be read, TooLarge above 20,000 samples;
-// what came before is returned beside either. Comments and exemplars are left
-// out. Names that need quotes (Prometheus 3) are not asked for and not read.
+// what came before is returned beside either. Of comments only TYPE is read, for
+// counters and gauges; exemplars are left out. Names that need quotes (Prometheus 3) are not asked for and not read.
 func Parse(body []byte, contentType string, at time.Time) ([]series.Sample, error) {
 	open := strings.HasPrefix(contentType, "application/openmetrics-text")
 	var out []series.Sample
+	types := map[string]series.Type{}
 	rest := string(body)
 	for n := 1; rest != ""; n++ {
 		var line string
 		line, rest, _ = strings.Cut(rest, "\n")
 		if line = strings.TrimLeft(line, " \t"); line == "" || line[0] == '#' || line == "\r" {
+			if f := strings.Fields(line); len(f) == 4 && f[0] == "#" && f[1] == "TYPE" && len(types) < maxSamples {
+				types[f[2]] = map[string]series.Type{"counter": series.Counter, "gauge": series.Gauge}[f[3]]
+			}
 			continue
 		}
 		if len(out) == maxSamples {
@@ -36,6 +40,7 @@ func Parse(body []byte, contentType string, at time.Time) ([]series.Sample, erro
 		if s.At.IsZero() {
 			s.At = at
 		}
+		s.Type = types[s.Name]
 		out = append(out, s)
 	}
 	return out, nil

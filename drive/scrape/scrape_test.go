@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"net/http"
 	"net/http/httptest"
@@ -23,6 +24,7 @@ import (
 	"zhiwei/drive/scrape"
 	"zhiwei/kernel/clock"
 	"zhiwei/kernel/errs"
+	"zhiwei/kernel/series"
 )
 
 // Proves A06: what Prometheus' own client library exposes is read, in both of
@@ -61,6 +63,28 @@ func TestParse(t *testing.T) {
 	got, err = scrape.Parse([]byte("a 1\n<html>\n"), "text/html", at)
 	if !errs.Is(err, errs.Invalid) || len(got) != 1 {
 		t.Errorf("a page: %v, %v", got, err)
+	}
+}
+
+// What is a counter and what a gauge stands in the exposition, whatever the names
+// say.
+func TestTypes(t *testing.T) {
+	for contentType, text := range map[string]string{
+		"text/plain; version=0.0.4":                 "# TYPE ticks counter\nticks 1\n# TYPE queue_count gauge\nqueue_count 2\n# TYPE took summary\ntook{quantile=\"0.5\"} 1\ntook_sum 3\n# HELP free x\nfree 4\n#TYPE free counter\n",
+		"application/openmetrics-text; version=1.0": "# TYPE ticks counter\nticks 1\n# TYPE queue_count gauge\nqueue_count 2\n# TYPE took summary\ntook{quantile=\"0.5\"} 1\ntook_sum 3\n# TYPE free unknown\nfree 4\n# EOF\n",
+	} {
+		got, err := scrape.Parse([]byte(text), contentType, time.UnixMilli(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		types := map[string]series.Type{}
+		for _, s := range got {
+			types[s.Name] = s.Type
+		}
+		want := map[string]series.Type{"ticks": series.Counter, "queue_count": series.Gauge, "took": series.Untyped, "took_sum": series.Untyped, "free": series.Untyped}
+		if !maps.Equal(types, want) {
+			t.Errorf("%s: %v", contentType, types)
+		}
 	}
 }
 

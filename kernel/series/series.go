@@ -5,6 +5,7 @@ package series
 
 import (
 	"context"
+	"strings"
 	"time"
 )
 
@@ -14,6 +15,37 @@ type Sample struct {
 	Labels map[string]string // without __name__; never a patient's id
 	At     time.Time         // milliseconds
 	Value  float64
+	Type   Type // as the source says; zero: as the name says
+}
+
+// Type tells whether a metric only rises.
+type Type uint8
+
+// The types. A name without a type is a counter where it ends as OpenMetrics 1.0
+// has counters and the parts of histograms and summaries end: _total, _count,
+// _sum, _bucket.
+const (
+	Untyped Type = iota
+	Counter      // it only rises, but for resets
+	Gauge        // it rises and falls
+)
+
+// Typed is the type of a sample: what its source says, else what its name says.
+func (s *Sample) Typed() Type {
+	if s.Type != Untyped {
+		return s.Type
+	}
+	return TypeOf(s.Name)
+}
+
+// TypeOf is the type that a name says.
+func TypeOf(name string) Type {
+	for _, end := range []string{"_total", "_count", "_sum", "_bucket"} {
+		if strings.HasSuffix(name, end) {
+			return Counter
+		}
+	}
+	return Gauge
 }
 
 // Appender takes samples in: a Store, or what passes them on.

@@ -73,7 +73,7 @@ func earliest(e parser.Expr, from, to time.Time, step time.Duration) int64 {
 func (s *Store) exactly(e parser.Expr, from, to time.Time, step time.Duration) int {
 	level := 0
 	for i, st := range s.steps {
-		if !exact(e, from, to, step, st.Every) {
+		if !s.exact(e, from, to, step, st.Every) {
 			break
 		}
 		level = i + 1
@@ -81,7 +81,7 @@ func (s *Store) exactly(e parser.Expr, from, to time.Time, step time.Duration) i
 	return level
 }
 
-func exact(e parser.Expr, from, to time.Time, step, every time.Duration) bool {
+func (s *Store) exact(e parser.Expr, from, to time.Time, step, every time.Duration) bool {
 	ms := every.Milliseconds()
 	if from.UnixMilli()%ms != 0 || from.Nanosecond()%1e6 != 0 || !from.Equal(to) && step%every != 0 {
 		return false
@@ -93,7 +93,7 @@ func exact(e parser.Expr, from, to time.Time, step, every time.Duration) bool {
 			fits = false
 		case *parser.VectorSelector:
 			any = true
-			if len(path) < 2 || !wholeIntervals(x, path, every) {
+			if len(path) < 2 || !s.wholeIntervals(x, path, every) {
 				fits = false
 			}
 		}
@@ -104,7 +104,7 @@ func exact(e parser.Expr, from, to time.Time, step, every time.Duration) bool {
 
 // wholeIntervals tells of one selector, path[len-1] being its matrix and
 // path[len-2] the call.
-func wholeIntervals(x *parser.VectorSelector, path []parser.Node, every time.Duration) bool {
+func (s *Store) wholeIntervals(x *parser.VectorSelector, path []parser.Node, every time.Duration) bool {
 	m, ok := path[len(path)-1].(*parser.MatrixSelector)
 	if !ok || m.RangeExpr != nil || m.Range%every != 0 {
 		return false
@@ -118,7 +118,7 @@ func wholeIntervals(x *parser.VectorSelector, path []parser.Node, every time.Dur
 	}
 	for _, lm := range x.LabelMatchers {
 		if lm.Name == labels.MetricName && lm.Type == labels.MatchEqual {
-			return !isCounter(lm.Value)
+			return !s.types.counter(lm.Value)
 		}
 	}
 	return false // it may be a counter

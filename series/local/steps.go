@@ -230,12 +230,12 @@ func (s *step) keep(newest, spare int64) error {
 	return errors.Join(all...)
 }
 
-// each calls f for every series of a source between two times: its labels, and
-// its points.
-type each func(ctx context.Context, mint, maxt int64, f func(ls labels.Labels, it []chunkenc.Iterator) error) error
+// each calls f for every series of a source between two times: its labels, its
+// points, and whether they are those of a counter.
+type each func(ctx context.Context, mint, maxt int64, f func(ls labels.Labels, it []chunkenc.Iterator, counter bool) error) error
 
 // ofRaw reads the samples as they came.
-func (s *Store) ofRaw(ctx context.Context, mint, maxt int64, f func(labels.Labels, []chunkenc.Iterator) error) error {
+func (s *Store) ofRaw(ctx context.Context, mint, maxt int64, f func(labels.Labels, []chunkenc.Iterator, bool) error) error {
 	q, err := s.db.Querier(mint, maxt)
 	if err != nil {
 		return err
@@ -243,15 +243,16 @@ func (s *Store) ofRaw(ctx context.Context, mint, maxt int64, f func(labels.Label
 	defer q.Close()
 	set := q.Select(ctx, true, nil, labels.MustNewMatcher(labels.MatchNotEqual, labels.MetricName, ""))
 	for set.Next() {
-		if err := f(set.At().Labels(), []chunkenc.Iterator{set.At().Iterator(nil)}); err != nil {
+		ls := set.At().Labels()
+		if err := f(ls, []chunkenc.Iterator{set.At().Iterator(nil)}, s.types.counter(ls.Get(labels.MetricName))); err != nil {
 			return err
 		}
 	}
 	return set.Err()
 }
 
-// ofStep reads what was thinned before.
-func (s *step) ofStep(ctx context.Context, mint, maxt int64, f func(labels.Labels, []chunkenc.Iterator) error) error {
+// ofStep reads what was thinned before, as the counters and gauges it was then.
+func (s *step) ofStep(ctx context.Context, mint, maxt int64, f func(labels.Labels, []chunkenc.Iterator, bool) error) error {
 	for _, parts := range [][]string{{ofCount, ofSum, ofMin, ofMax}, {ofLast}} {
 		q, err := s.querier(mint, maxt)
 		if err != nil {
@@ -259,7 +260,7 @@ func (s *step) ofStep(ctx context.Context, mint, maxt int64, f func(labels.Label
 		}
 		z := selected(ctx, q, nil, nil, parts...)
 		for z.Next() {
-			if err := f(z.labels, z.iterators()); err != nil {
+			if err := f(z.labels, z.iterators(), len(parts) == 1); err != nil {
 				_ = q.Close()
 				return err
 			}
@@ -276,7 +277,7 @@ func (s *step) make(ctx context.Context, from int64, read each) error {
 	until := from + s.window()
 	w := &writer{step: s}
 	defer w.close()
-	err := read(ctx, from+1, until, func(ls labels.Labels, it []chunkenc.Iterator) error { return w.add(ctx, ls, it) })
+	err := read(ctx, from+1, until, func(ls labels.Labels, it []chunkenc.Iterator, counter bool) error { return w.add(ctx, ls, it, counter) })
 	if err == nil {
 		err = w.flush(ctx)
 	}
@@ -355,7 +356,7 @@ func (w *writer) flush(ctx context.Context) error {
 	return err
 }
 
-func (w *writer) add(ctx context.Context, ls labels.Labels, it []chunkenc.Iterator) error {
+func (w *writer) add(ctx context.Context, ls labels.Labels, it []chunkenc.Iterator, counter bool) error {
 	if err := ctx.Err(); err != nil { // a stop does not wait for the window
 		return err
 	}
@@ -380,7 +381,7 @@ func (w *writer) add(ctx context.Context, ls labels.Labels, it []chunkenc.Iterat
 		}
 	}
 	var err error
-	if isCounter(ls.Get(labels.MetricName)) {
+	if counter {
 		err = thinCounter(raws(it[0]), w.every, put(ofLast))
 	} else {
 		points := raws(it[0])

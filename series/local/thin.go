@@ -3,7 +3,6 @@ package local
 import (
 	"iter"
 	"math"
-	"strings"
 
 	"github.com/prometheus/prometheus/model/value"
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
@@ -106,18 +105,6 @@ func thinCounter(in iter.Seq[point], every int64, out func(at int64, v float64) 
 		return out(before.at, before.sum)
 	}
 	return nil
-}
-
-// isCounter tells by its name whether a metric only rises but for resets:
-// OpenMetrics 1.0 has _total on every counter and the other three on the parts
-// of histograms and summaries.
-func isCounter(name string) bool {
-	for _, end := range []string{"_total", "_count", "_sum", "_bucket"} {
-		if strings.HasSuffix(name, end) {
-			return true
-		}
-	}
-	return false
 }
 
 // raws reads samples as points; stale markers are none.
