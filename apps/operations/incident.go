@@ -66,7 +66,7 @@ func (a *App) open(ctx context.Context, h *loop.Handle, topo *engine.Topology, g
 	if err != nil {
 		return err
 	}
-	if rec.State == engine.Resolved && !g.New && !g.Worse {
+	if rec.State == engine.Resolved && !g.New && !g.Worse && !g.Risen.After(rec.EnteredAt) {
 		return nil // a person ended it, and what was there then is still there
 	}
 	switch rec.State {

@@ -161,7 +161,7 @@ func (a *App) think(ctx context.Context, topo *engine.Topology, ids []string) (t
 	}
 	b := a.mind.base()
 	t.seen = b.Seen(topo, t.symptoms)
-	t.verdict = b.Infer(topo, t.symptoms)
+	t.verdict = b.Infer(topo, t.symptoms, ids...)
 	return t, nil
 }
 

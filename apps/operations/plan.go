@@ -40,9 +40,14 @@ func (s *step) plan(ctx context.Context, th *thought, o *engine.Occurrence) erro
 	}
 	for _, i := range s.rootFirst(v) {
 		hyp := v.Hypotheses[i]
-		if parent, ref, err := s.parent(ctx, hyp.Thing); err != nil {
+		parent, ref, err := s.before(ctx, hyp.Thing)
+		switch {
+		case err != nil:
 			return err
-		} else if parent != "" {
+		case parent == hyp.Thing:
+			s.hold("“"+s.name(parent)+"”已由另一事件处理。", "“"+s.name(parent)+"” is treated by another incident.", ref)
+			return nil
+		case parent != "":
 			s.hold("先等它所依赖的“"+s.name(parent)+"”恢复。", "It waits for “"+s.name(parent)+"”, on which it stands.", ref)
 			return nil
 		}
@@ -96,14 +101,15 @@ func (s *step) rootFirst(v engine.Verdict) []int {
 	return out
 }
 
-// parent is what the thing stands on and another incident has as its cause:
-// that comes first. Empty where there is none.
-func (s *step) parent(ctx context.Context, id string) (thing, ref string, err error) {
+// before is what another incident has as its cause and what comes first: the
+// thing itself where the other incident is the older one, or what the thing stands
+// on. Empty where there is none.
+func (s *step) before(ctx context.Context, id string) (thing, ref string, err error) {
 	above := map[string]bool{}
 	for _, r := range s.topo.Above(id) {
 		above[r.Thing] = true
 	}
-	err = each(ctx, s.app.kernel, s.h.Principal(), search.Query{Kind: engine.IncidentKind, Where: []search.Clause{inStates(engine.Open)}}, func(r record.Record) error {
+	err = each(ctx, s.app.kernel, s.h.Principal(), search.Query{Kind: engine.IncidentKind, Where: []search.Clause{inStates(engine.Open, engine.Escalated, engine.Acknowledged)}}, func(r record.Record) error {
 		if r.Key == s.rec.Key || thing != "" {
 			return nil
 		}
@@ -112,12 +118,23 @@ func (s *step) parent(ctx context.Context, id string) (thing, ref string, err er
 			return err
 		}
 		k, ok := record.ParseKey(other.About)
-		if ok && k.Kind == engine.ThingKind && above[k.ID] && s.topo.Path(k.ID, id) == nil {
+		switch {
+		case !ok || k.Kind != engine.ThingKind:
+		case k.ID == id && other.Last() != nil && other.Last().DiagnosedAt != nil && s.younger(r.Key, other.Last()):
+			thing, ref = id, r.Key.String()
+		case r.State == engine.Open && above[k.ID] && s.topo.Path(k.ID, id) == nil:
 			thing, ref = k.ID, r.Key.String()
 		}
 		return nil
 	})
 	return thing, ref, err
+}
+
+// younger tells whether this incident was found after another; of two found at
+// once the one whose id comes later.
+func (s *step) younger(than record.Key, o *engine.Occurrence) bool {
+	mine := s.t.Last().DetectedAt
+	return mine.After(o.DetectedAt) || mine.Equal(o.DetectedAt) && s.rec.ID > than.ID
 }
 
 // hold says once why nothing is done now.

@@ -193,13 +193,16 @@ func (p Prober) Run(ctx context.Context, c Check) Result {
 	case c.HTTP != "":
 		r = c.http(bounded)
 	case c.TCP != "":
-		r = c.tcp(bounded)
+		r = p.tcp(bounded, c, began)
 	case c.Process != "":
 		r = p.process(c.Process)
 	default:
 		r = c.command(bounded)
 	}
-	r.At, r.Latency = began, p.Clock.Now().Sub(began)
+	r.At = began
+	if r.Latency == 0 {
+		r.Latency = p.Clock.Now().Sub(began)
+	}
 	return r
 }
 
@@ -245,13 +248,27 @@ func answered(res *http.Response, r Result) Result {
 	return r
 }
 
-func (c Check) tcp(ctx context.Context) Result {
+// linger is how long a connection must last to count as taken.
+const linger = 200 * time.Millisecond
+
+func (p Prober) tcp(ctx context.Context, c Check, began time.Time) Result {
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", c.TCP)
 	if err != nil {
 		return c.unreached(ctx, err)
 	}
-	_ = conn.Close() // it was accepted; that is all that was asked
-	return works("端口可以连接。", "The port takes connections.")
+	took := p.Clock.Now().Sub(began)
+	defer conn.Close()
+	// A balancer or a forwarding port takes connections for a service that is gone,
+	// and drops them at once.
+	_ = conn.SetReadDeadline(time.Now().Add(linger))
+	if _, err := conn.Read(make([]byte, 1)); errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
+		r := fails(Refused, "连接一建立就被断开：端口后面没有服务。", "The connection was dropped at once: no service is behind the port.")
+		r.Why = WhyRefused
+		return r
+	}
+	r := works("端口可以连接。", "The port takes connections.")
+	r.Latency = took
+	return r
 }
 
 // unreached says why no answer came.

@@ -63,6 +63,16 @@ func TestChecks(t *testing.T) {
 		t.Fatal(err)
 	}
 	nobody := closed.Addr().String()
+	drops, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer drops.Close()
+	go func() {
+		for c, err := drops.Accept(); err == nil; c, err = drops.Accept() {
+			_ = c.Close()
+		}
+	}()
 	if err := closed.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -84,6 +94,7 @@ func TestChecks(t *testing.T) {
 		{"http refused", probe.Check{HTTP: "http://" + nobody + "/"}, false, probe.Refused, ""},
 		{"http without a host", probe.Check{HTTP: "http://no-such-host.invalid/"}, false, probe.Unusable, ""},
 		{"tcp", probe.Check{TCP: web.Listener.Addr().String()}, true, "", ""},
+		{"tcp dropped at once", probe.Check{TCP: drops.Addr().String()}, false, probe.Refused, "at once"},
 		{"tcp refused", probe.Check{TCP: nobody}, false, probe.Refused, ""},
 		{"process by number", probe.Check{Process: fmt.Sprint(os.Getppid())}, true, "", ""},
 		{"process by name, but only us", probe.Check{Process: self.Name}, false, probe.Gone, self.Name},

@@ -1,6 +1,7 @@
 package knowledge
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -14,7 +15,7 @@ import (
 func (r *reasoning) verdict() engine.Verdict {
 	v := engine.Verdict{
 		Hypotheses: []engine.Hypothesis{}, Faults: []int{}, Next: []engine.Check{},
-		Known: len(r.held) > 0, Pack: r.base.version,
+		Known: slices.ContainsFunc(r.held, r.concerns), Pack: r.base.version,
 	}
 	type made struct {
 		h    engine.Hypothesis
@@ -26,8 +27,10 @@ func (r *reasoning) verdict() engine.Verdict {
 	slots := []int{-1}
 	if v.Known {
 		slots = slots[:0]
-		for k := range r.held {
-			slots = append(slots, k)
+		for k, i := range r.held {
+			if r.concerns(i) {
+				slots = append(slots, k)
+			}
 		}
 	}
 	for _, k := range slots {
@@ -64,14 +67,19 @@ func (r *reasoning) verdict() engine.Verdict {
 		}
 	}
 	r.background(r.held)
-	v.Unexplained = r.unexplained()
+	open := r.unexplained()
+	for _, f := range open {
+		v.Unexplained = append(v.Unexplained, r.facts[f].from...)
+	}
+	slices.Sort(v.Unexplained)
+	v.Unexplained = slices.Compact(v.Unexplained)
 	v.Next = r.checks(rounds)
-	v.Say = r.sentence(v)
+	v.Say = r.sentence(v, open)
 	return v
 }
 
-// unexplained are the symptoms of seen signs that no held fault makes likelier
-// than one in twenty, but of signs of which no mode speaks.
+// unexplained are the facts that call for an explanation, and that no held fault
+// makes likelier than one in twenty; of signs of which no mode speaks none.
 func (r *reasoning) unexplained() []int {
 	var out []int
 	for f := range r.facts {
@@ -80,12 +88,20 @@ func (r *reasoning) unexplained() []int {
 		if len(r.base.bySign[fact.sign])+len(w.down[fact.sign])+len(w.up[fact.sign]) == 0 {
 			continue
 		}
+		if r.asked != nil && !r.asked[fact.thing] || severities[r.base.signs[fact.sign].Severity].Rank() == 0 {
+			continue
+		}
 		if fact.state == seen && 1-r.quiet[f] < max(0.05, 2*r.base.signs[fact.sign].Otherwise) {
-			out = append(out, fact.from...)
+			out = append(out, f)
 		}
 	}
-	slices.Sort(out)
-	return slices.Compact(out)
+	// The worst first, and then an order that does not hang on that of the symptoms.
+	slices.SortFunc(out, func(i, j int) int {
+		a, b := &r.facts[i], &r.facts[j]
+		x, y := &r.base.signs[a.sign], &r.base.signs[b.sign]
+		return cmp.Or(severities[y.Severity].Rank()-severities[x.Severity].Rank(), cmp.Compare(r.things[a.thing], r.things[b.thing]), cmp.Compare(x.ID, y.ID))
+	})
+	return out
 }
 
 // hypothesis explains one candidate against the current background.
@@ -256,7 +272,8 @@ func (r *reasoning) because(h engine.Hypothesis) kind.Text {
 }
 
 // sentence is the verdict in a sentence.
-func (r *reasoning) sentence(v engine.Verdict) kind.Text {
+// open are the facts that it leaves unexplained.
+func (r *reasoning) sentence(v engine.Verdict, open []int) kind.Text {
 	next := func(zh, en string) kind.Text {
 		if len(v.Next) > 0 {
 			c := v.Next[0]
@@ -285,9 +302,19 @@ func (r *reasoning) sentence(v engine.Verdict) kind.Text {
 		zh[0] = fmt.Sprintf("同时有 %d 个互不相干的故障。%s", len(zh), zh[0])
 		en[0] = fmt.Sprintf("%d independent faults at once. %s", len(en), en[0])
 	}
-	if len(v.Unexplained) > 0 {
-		zh = append(zh, fmt.Sprintf("另有 %d 项所见未得到解释。", len(v.Unexplained)))
-		en = append(en, fmt.Sprintf("%d symptoms remain unexplained.", len(v.Unexplained)))
+	if len(open) > 0 {
+		var left, leftEN []string
+		for _, f := range open[:min(len(open), 3)] {
+			fact := &r.facts[f]
+			left = append(left, r.called(r.things[fact.thing])+"“"+r.base.signs[fact.sign].Title.ZH+"”")
+			leftEN = append(leftEN, r.base.signs[fact.sign].Title.EN+" on "+r.called(r.things[fact.thing]))
+		}
+		more, moreEN := "", ""
+		if n := len(open) - len(left); n > 0 {
+			more, moreEN = fmt.Sprintf("等 %d 项", len(open)), fmt.Sprintf(" and %d more", n)
+		}
+		zh = append(zh, "未得到解释："+strings.Join(left, "、")+more+"。")
+		en = append(en, "Not explained by it: "+strings.Join(leftEN, ", ")+moreEN+".")
 	}
 	if top := v.Hypotheses[v.Faults[len(v.Faults)-1]]; top.Probability < 0.9 {
 		return next(strings.Join(zh, ""), strings.Join(en, " "))

@@ -21,7 +21,7 @@ const (
 	// sign, at most and in multiples of what the sign is without a fault. It
 	// competes with what is known, which has to explain one sign that proves much or
 	// several that prove little.
-	unknownPrior = 0.01
+	unknownPrior = 0.004
 	unknownShows = 0.2
 	unknownTimes = 30
 	// enough is the weight by which a fault has to beat its absence.
@@ -40,9 +40,11 @@ const (
 	principal  = 0.92
 	manyOwn    = 3
 	manyOthers = 3
-	// What a fault does to others has one cause, so that its weights do not simply
-	// add up: beyond steep they count by their logarithm.
-	steep = 6.0
+	// What a fault does to others has one cause, and so has what it spares them, so
+	// that the weights do not simply add up: beyond steep they count by their
+	// logarithm. Where nothing is seen on others, it is one question whether it
+	// reached them, and its weight that of the surest effect.
+	steep, steepMissing = 6.0, 3.0
 	// A sign is explained where what is held leaves it no more unlikely than this.
 	explained = 0.6
 )
@@ -75,13 +77,22 @@ type change struct {
 // Infer finds the faults that explain the symptoms. It has no effects and gives
 // the same verdict for the same input; the order of the symptoms matters only
 // for the indexes in it. Things that the topology does not know are reasoned
-// about by themselves.
-func (b *Base) Infer(topo *engine.Topology, symptoms []engine.Symptom) engine.Verdict {
+// about by themselves. Where things are named, the verdict tells only of faults
+// that have to do with what is seen on them; all that is seen is still weighed.
+func (b *Base) Infer(topo *engine.Topology, symptoms []engine.Symptom, things ...string) engine.Verdict {
 	if topo == nil {
 		topo = engine.NewTopology(nil)
 	}
 	s := b.look(topo, symptoms)
 	r := &reasoning{scene: s, index: map[place]int{}}
+	if len(things) > 0 {
+		r.asked = map[int]bool{}
+		for t, id := range s.things {
+			if slices.Contains(things, id) {
+				r.asked[t] = true
+			}
+		}
+	}
 	r.collect()
 	r.background(nil)
 	r.search()
@@ -94,6 +105,7 @@ type reasoning struct {
 	cands []candidate
 	index map[place]int // mode on thing → candidate
 	held  []int         // candidates held to be so
+	asked map[int]bool  // things that the verdict is about; nil: all
 	// by fact: 1 − P(seen) by what is held and by nothing known, and ln(1 − that)
 	quiet, lnShown []float64
 }
@@ -304,15 +316,19 @@ func (r *reasoning) weigh(it item) float64 {
 // score reckons what a candidate gains against the background, and what a fault
 // of unknown nature would gain on the same facts.
 func (r *reasoning) score(c *candidate) {
-	sum, effects := 0.0, 0.0
+	sum, effects, missing, strongest := 0.0, 0.0, 0.0, 0.0
 	none, elsewhere := math.Log(unknownPrior), 0.0
 	for _, it := range c.items {
 		fact := &r.facts[it.fact]
 		w := r.weigh(it)
-		if w > 0 && fact.thing != c.thing {
-			effects += w
-		} else {
+		switch {
+		case fact.thing == c.thing:
 			sum += w
+		case w > 0:
+			effects += w
+		default:
+			missing += w
+			strongest = max(strongest, it.p)
 		}
 		otherwise := r.base.signs[fact.sign].Otherwise
 		if fact.state != seen || it.p <= otherwise {
@@ -325,8 +341,11 @@ func (r *reasoning) score(c *candidate) {
 			none += w
 		}
 	}
-	sum += tempered(effects)
-	none += tempered(elsewhere)
+	if effects == 0 { // it may have done nothing to others at all
+		missing = max(missing, math.Log1p(-strongest))
+	}
+	sum += tempered(effects, steep) - tempered(-missing, steepMissing)
+	none += tempered(elsewhere, steep)
 	m := &r.base.modes[c.mode]
 	if len(m.causes) > 0 {
 		best := math.Inf(-1)
@@ -348,8 +367,8 @@ func (r *reasoning) score(c *candidate) {
 	c.gain, c.none = sum+math.Log(m.Prior), none
 }
 
-// tempered is the weight of effects that have one cause.
-func tempered(w float64) float64 {
+// tempered is the weight of effects that have one cause: in full up to steep.
+func tempered(w, steep float64) float64 {
 	if w <= steep {
 		return w
 	}
@@ -394,8 +413,15 @@ func (r *reasoning) search() {
 		if best < 0 {
 			break
 		}
+		before := slices.Clone(r.held)
 		r.held = append(r.held, best)
 		r.exchange()
+		if len(r.held) <= len(before) { // what came went, or took another's place: it would come again
+			if !slices.Contains(r.held, best) {
+				r.held = before
+			}
+			break
+		}
 	}
 	// What too many alternatives explain as well is let go, the least certain first.
 	for len(r.held) > 0 {
@@ -502,6 +528,16 @@ func (r *reasoning) sharesCause(i, j int) bool {
 	return false
 }
 
+// concerns tells whether a candidate has to do with the things asked about: it is
+// on one, or explains what is seen there.
+func (r *reasoning) concerns(i int) bool {
+	c := &r.cands[i]
+	return r.asked == nil || r.asked[c.thing] || slices.ContainsFunc(c.items, func(it item) bool {
+		fact := &r.facts[it.fact]
+		return fact.state == seen && r.asked[fact.thing] && it.p > 2*r.base.signs[fact.sign].Otherwise
+	})
+}
+
 // rival is a candidate for one fault, with its probability.
 type rival struct {
 	cand int
@@ -519,7 +555,7 @@ func (r *reasoning) rivals(slot int) (list []rival, none float64) {
 	r.background(others)
 	unknowns := 0.0 // nothing at all: gain 0
 	for i := range r.cands {
-		if slices.Contains(others, i) || slot >= 0 && i != r.held[slot] && !r.overlap(i, r.held[slot]) {
+		if slices.Contains(others, i) || !r.concerns(i) || slot >= 0 && i != r.held[slot] && !r.overlap(i, r.held[slot]) {
 			continue
 		}
 		c := &r.cands[i]

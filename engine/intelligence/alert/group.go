@@ -31,9 +31,10 @@ type Group struct {
 	State  State     `json:"state"`
 	Into   string    `json:"into,omitempty"`
 	Opened time.Time `json:"opened"` // the first rise
-	// Called is when the first of what calls somebody now rose; zero where nothing
-	// does.
+	// Called is when the first of what calls somebody now rose, and Risen when the
+	// last of it did; zero where nothing does.
 	Called time.Time `json:"called,omitzero"`
+	Risen  time.Time `json:"risen,omitzero"`
 	// Severity is the worst of what fires and no person keeps quiet; Cleared where
 	// nothing does. New says that the group is shown for the first time, Worse that it
 	// is worse than when it was last New or Worse.
@@ -385,6 +386,9 @@ func (g *Grouper) stand(now time.Time, gr *group, list []*item) Group {
 			speak = append(speak, a)
 			if a.Severity.Calls() && (t.Called.IsZero() || a.Rose.Before(t.Called)) {
 				t.Called = a.Rose
+			}
+			if a.Severity.Calls() && a.Rose.After(t.Risen) {
+				t.Risen = a.Rose
 			}
 			if a.Severity.Rank() > t.Severity.Rank() {
 				t.Severity = a.Severity
