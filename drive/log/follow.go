@@ -50,7 +50,7 @@ const (
 type Mark struct {
 	Device uint64 `json:"device"` // with Inode the identity of the file, whatever its name
 	Inode  uint64 `json:"inode"`
-	Offset int64  `json:"offset"` // of the first line that was not handed on
+	Offset int64  `json:"offset"` // of the first line that was not handed on; −1: of a file that was not there yet
 	// Tail is a hash of what stands before Offset: an inode is used again for
 	// another file, and copytruncate leaves another text in the same one.
 	Tail uint64 `json:"tail,omitempty"`
@@ -75,6 +75,10 @@ type Follower struct {
 	From  Mark
 	Whole bool // where From is zero: from the beginning of the file
 	Line  func(Line)
+	// Begin, where it is given, gets the place at which following begins, before any
+	// line: who is killed before the first one goes on from there. Its Offset is −1
+	// where there is no file yet.
+	Begin func(Mark)
 
 	lines, cut, truncated, lost, passed atomic.Int64
 }
@@ -139,6 +143,7 @@ type reading struct {
 	over  bool // the line is longer than allowed: its rest is passed over
 	skip  bool // the rest of a line is passed over
 	first bool // the file at Path was not opened yet
+	told  bool // Begin was called
 
 	tail    []byte     // what stands before at, tailSize at most
 	resumed bool       // it was looked for the place to go on from
@@ -208,7 +213,7 @@ func (m Mark) same(o Mark) bool { return m.Device == o.Device && m.Inode == o.In
 
 // open opens the next file there is, at its place.
 func (r *reading) open() (there bool, err error) {
-	if !r.resumed && r.f.From != (Mark{}) {
+	if !r.resumed && r.f.From != (Mark{}) && r.f.From.Offset >= 0 {
 		r.resumed = true
 		if err := r.resume(); err != nil {
 			return false, err
@@ -221,6 +226,7 @@ func (r *reading) open() (there bool, err error) {
 	}
 	file, err := os.Open(r.f.Path)
 	if errors.Is(err, fs.ErrNotExist) {
+		r.begun(Mark{Offset: -1})
 		r.first = false // what comes is new: from its beginning
 		return false, nil
 	}
@@ -253,9 +259,20 @@ func (r *reading) begin(file *os.File, from func(size int64) int64, old bool) (b
 			r.at, r.skip = r.until-maxBehind, true // in the middle of a line
 		}
 	}
-	r.mark.Offset = r.at
-	r.tail, err = before(file, r.at)
-	return err == nil, err
+	if r.tail, err = before(file, r.at); err != nil {
+		return false, err
+	}
+	r.mark.Offset, r.mark.Tail = r.at, hash(r.tail)
+	r.begun(r.mark)
+	return true, nil
+}
+
+// begun tells once where following begins.
+func (r *reading) begun(at Mark) {
+	if r.f.Begin != nil && !r.told {
+		r.f.Begin(at)
+	}
+	r.told = true
 }
 
 // before reads what stands before an offset.

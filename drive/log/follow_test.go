@@ -279,6 +279,36 @@ func TestWhileNobodyFollowed(t *testing.T) {
 	}
 }
 
+// Who is killed before the first line goes on from where following began: at the
+// end of a file, or before there was one.
+func TestKilledBeforeTheFirstLine(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "app.log")
+	for _, before := range []string{"", "old\n"} {
+		if before != "" {
+			put(t, path, before)
+		}
+		began := make(chan log.Mark, 1)
+		f := &log.Follower{Path: path, Clock: clock.System(), Line: func(l log.Line) { t.Errorf("%q", l.Text) }, Begin: func(m log.Mark) { began <- m }}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- f.Run(ctx) }()
+		mark := <-began
+		cancel()
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		put(t, path, "new\n")
+		r := follow(t, path, mark, false)
+		if got := r.wait(1); got[0] != "new" || len(got) != 1 {
+			t.Errorf("after %q: %q", before, got)
+		}
+		r.stop()
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // What was written too long ago to be read in a moment is passed over, and said to
 // be.
 func TestFarBehind(t *testing.T) {

@@ -8,29 +8,26 @@ import (
 	"zhiwei/kernel/clock"
 )
 
-// LogLine is a line of a log file; see drive/log. LogMark is a place in one.
+// A LogFollower follows a log file, a LogLine is a line of it, a LogMark a place in
+// it; see drive/log. Applications reach drives through an engine only.
 type (
-	LogLine = log.Line
-	LogMark = log.Mark
+	LogFollower = log.Follower
+	LogLine     = log.Line
+	LogMark     = log.Mark
 )
 
-// FollowLogFrom hands on each line of a log file once it is whole, from a place in it
-// or from its end where that is zero, through rotation, until ctx ends; then it
-// returns nil. What was written while nobody followed comes first, also from files
-// that were rotated meanwhile; where some of it cannot be had, a warning says so. A
-// file that is not there is waited for. Lines above 64 KiB are cut. Forbidden where
-// the file may not be read, Invalid where it is a folder, Unavailable where it
-// cannot be read.
-func FollowLogFrom(ctx context.Context, clk clock.Clock, warn *slog.Logger, path string, from LogMark, line func(LogLine)) error {
-	f := &log.Follower{Path: path, Clock: clk, From: from}
-	told := false
-	f.Line = func(l log.Line) {
+// Follow follows a log file until ctx ends; then it returns nil. Where some of what
+// was written while nobody followed cannot be had, a warning says so. The errors are
+// those of log.Follower.
+func Follow(ctx context.Context, f *LogFollower, warn *slog.Logger) error {
+	line, told := f.Line, false
+	f.Line = func(l LogLine) {
 		if n := f.Counts(); !told {
 			if told = true; n.Lost > 0 {
-				warn.Warn("what a log said while nobody followed it is lost: its file was deleted or compressed before it could be read", "file", path)
+				warn.Warn("what a log said while nobody followed it is lost: its file was deleted or compressed before it could be read", "file", f.Path)
 			}
 			if n.Passed > 0 {
-				warn.Warn("more was written to a log while nobody followed it than is read; the oldest is passed over", "file", path, "bytes", n.Passed)
+				warn.Warn("more was written to a log while nobody followed it than is read; the oldest is passed over", "file", f.Path, "bytes", n.Passed)
 			}
 		}
 		line(l)
@@ -38,7 +35,7 @@ func FollowLogFrom(ctx context.Context, clk clock.Clock, warn *slog.Logger, path
 	return f.Run(ctx)
 }
 
-// FollowLog is FollowLogFrom the end of the file.
+// FollowLog is Follow from the end of the file.
 func FollowLog(ctx context.Context, clk clock.Clock, path string, line func(string)) error {
-	return FollowLogFrom(ctx, clk, slog.New(slog.DiscardHandler), path, LogMark{}, func(l LogLine) { line(l.Text) })
+	return Follow(ctx, &LogFollower{Path: path, Clock: clk, Line: func(l LogLine) { line(l.Text) }}, slog.New(slog.DiscardHandler))
 }
