@@ -14,19 +14,34 @@ type Topology struct {
 	parents map[string][]Link // what it stands on
 	child   map[string][]Link // what stands on it
 	ids     []string
+	at      map[string]string // ids by address, lower case
+	called  map[string]string // ids by name, lower case
 }
 
 // NewTopology makes the graph of things. Things that are not looked after
 // (Dismissed, Retired) are left out, and so are links to what is not among the
 // things, links of a thing to itself and repetitions of a link.
 func NewTopology(things []Thing) *Topology {
-	g := &Topology{things: make(map[string]Thing, len(things)), parents: map[string][]Link{}, child: map[string][]Link{}}
+	g := &Topology{
+		things: make(map[string]Thing, len(things)), at: make(map[string]string, len(things)), called: make(map[string]string, len(things)),
+		parents: map[string][]Link{}, child: map[string][]Link{},
+	}
 	for _, t := range things {
 		if t.State != Dismissed && t.State != Retired {
 			g.things[t.ID] = t
 		}
 	}
 	g.ids = slices.Sorted(maps.Keys(g.things))
+	for _, id := range slices.Backward(g.ids) { // the first by id is written last and stays
+		t := g.things[id]
+		g.at[strings.ToLower(t.Address)] = id
+		g.called[strings.ToLower(t.Name)] = id
+		for _, k := range t.Keys {
+			if name, is := strings.CutPrefix(k, "name:"); is {
+				g.called[name] = id
+			}
+		}
+	}
 	for _, id := range g.ids {
 		for _, l := range g.things[id].On {
 			if _, there := g.things[l.Thing]; !there || l.Thing == id {
@@ -186,29 +201,18 @@ func (g *Topology) spared(id string, by LinkType, down map[string]bool) bool {
 	return slices.ContainsFunc(g.parents[id], func(l Link) bool { return l.Spare && l.Type == by && !down[l.Thing] })
 }
 
-// At finds the thing asked at an address; the first by id where several are.
+// At finds the thing asked at an address, without regard to case; the first by id
+// where several are.
 func (g *Topology) At(address string) (t Thing, ok bool) {
-	for _, id := range g.ids {
-		if t := g.things[id]; address != "" && strings.EqualFold(t.Address, address) {
-			return t, true
-		}
-	}
-	return Thing{}, false
+	t, ok = g.things[g.at[strings.ToLower(address)]]
+	return t, ok && address != ""
 }
 
 // Called finds the thing that calls itself so: by its key name:…, or else its
 // name in the ledger; without regard to case. The first by id where several do.
 func (g *Topology) Called(name string) (t Thing, ok bool) {
-	if name == "" {
-		return Thing{}, false
-	}
-	key := "name:" + strings.ToLower(name)
-	for _, id := range g.ids {
-		if t := g.things[id]; slices.Contains(t.Keys, key) || strings.EqualFold(t.Name, name) {
-			return t, true
-		}
-	}
-	return Thing{}, false
+	t, ok = g.things[g.called[strings.ToLower(name)]]
+	return t, ok && name != ""
 }
 
 func sortedNames(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }

@@ -1,6 +1,7 @@
 package operations
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -285,7 +286,7 @@ func (w *tail) notice(at time.Time, id logs.ID) {
 // neither before nor after it.
 func (s *senses) saidOnly(thing string, from, until time.Time) (lines []string) {
 	s.mu.Lock()
-	w := s.tails[thing]
+	w := cmp.Or(s.tails[thing], s.callers[thing])
 	s.mu.Unlock()
 	if w == nil {
 		return nil

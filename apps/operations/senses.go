@@ -31,6 +31,9 @@ const (
 	// thing are kept.
 	saidFor = 5 * time.Minute
 	maxSaid = 40
+	// maxCallers is of how many things lines are taken in from outside: of the
+	// others only those that a sign knows are heard.
+	maxCallers = 20_000
 )
 
 // senses keep what cannot be asked of the series store: what detectors find
@@ -39,17 +42,21 @@ type senses struct {
 	models  func(now time.Time) []engine.Symptom // what trained models find unusual
 	clock   clock.Clock
 	pool    *detect.Pool
-	unusual map[string]bool // metrics that the knowledge asks about
-	signs   atomic.Pointer[[]*regexp.Regexp]
+	unusual map[string]bool             // metrics that the knowledge asks about
+	signs   atomic.Pointer[logs.Screen] // lines that tell of something
 
 	mu      sync.Mutex
 	felt    map[string]engine.Symptom   // by series: newest judgement that stood out
 	last    map[string]counted          // by series: of counters, to feel their rate
 	said    map[string][]engine.Symptom // by thing, newest last
-	tails   map[string]*tail            // by thing
+	tails   map[string]*tail            // by thing: its files
+	callers map[string]*tail            // by thing: what it or others send of it
 	answers map[signOf]asked            // to checks
 	lines   int64
 	memory  predict.MemoryLog // errors that machines’ memory still corrects
+
+	common sync.Mutex  // held where miner is used: the mu of every caller
+	miner  *logs.Miner // of all callers: thousands of devices say much the same
 }
 
 type counted struct {
@@ -61,7 +68,7 @@ type counted struct {
 type tail struct {
 	files string
 	stop  context.CancelFunc
-	mu    sync.Mutex
+	mu    *sync.Mutex
 	watch *logs.Watch
 	// What the log said for the first time lately: what a case is learnt from.
 	fresh  []fresh
@@ -71,7 +78,7 @@ type tail struct {
 func newSenses(b *knowledge.Base, models func(time.Time) []engine.Symptom, clk clock.Clock) *senses {
 	s := &senses{
 		models: models, clock: clk, pool: detect.NewPool(maxDetectors, maxLarge), unusual: map[string]bool{},
-		felt: map[string]engine.Symptom{}, last: map[string]counted{}, said: map[string][]engine.Symptom{}, tails: map[string]*tail{}, answers: map[signOf]asked{},
+		felt: map[string]engine.Symptom{}, last: map[string]counted{}, said: map[string][]engine.Symptom{}, tails: map[string]*tail{}, callers: map[string]*tail{}, miner: logs.New(0), answers: map[signOf]asked{},
 	}
 	for _, term := range b.Terms() {
 		if metric, ok := strings.CutPrefix(term, "anomaly("); ok {
@@ -93,7 +100,7 @@ func (s *senses) know(b *knowledge.Base) {
 			}
 		}
 	}
-	s.signs.Store(&list)
+	s.signs.Store(logs.NewScreen(list))
 }
 
 // feel judges samples of the metrics that somebody asks about.
@@ -165,8 +172,11 @@ func identify(m series.Sample) string {
 
 // hear takes in one log line of a thing.
 func (s *senses) hear(thing string, at time.Time, text string, w *tail) {
-	tells := slices.ContainsFunc(*s.signs.Load(), func(re *regexp.Regexp) bool { return re.MatchString(text) })
+	tells := s.signs.Load().Any(text)
 	var found []logs.Finding
+	if w == nil {
+		w = s.caller(thing)
+	}
 	if w != nil {
 		w.mu.Lock()
 		var id logs.ID
@@ -184,6 +194,19 @@ func (s *senses) hear(thing string, at time.Time, text string, w *tail) {
 	for i := range found {
 		s.say(found[i].Symptom(thing))
 	}
+}
+
+// caller is what watches the lines that come in of a thing; nil where there are
+// too many things.
+func (s *senses) caller(thing string) *tail {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w := s.callers[thing]
+	if w == nil && len(s.callers) < maxCallers {
+		w = &tail{mu: &s.common, watch: logs.NewWatch(s.miner)}
+		s.callers[thing] = w
+	}
+	return w
 }
 
 // say keeps a symptom of a log, once for each text.
@@ -217,7 +240,7 @@ func (s *senses) follow(ctx context.Context, wait *sync.WaitGroup, a *App, t eng
 		return
 	}
 	following, stop := context.WithCancel(a.running)
-	w := &tail{files: all, stop: stop, watch: logs.NewWatch(logs.New(0))}
+	w := &tail{files: all, stop: stop, mu: &sync.Mutex{}, watch: logs.NewWatch(logs.New(0))}
 	s.tails[t.ID] = w
 	for _, path := range files {
 		wait.Go(func() {
