@@ -44,12 +44,16 @@ func newFacts(w *World) (*Facts, error) {
 	}
 	mux := http.NewServeMux()
 	for path, tell := range map[string]func(*strings.Builder){"/smart": f.smart, "/clock": f.clock, "/backup": f.backup, "/broker": f.broker, "/array": f.array, "/tape": f.tape, "/node": f.node} {
-		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) {
+		page := func(w http.ResponseWriter, _ *http.Request) {
 			var b strings.Builder
 			tell(&b)
 			w.Header().Set("Content-Type", "text/plain; version=0.0.4")
 			_, _ = w.Write([]byte(b.String()))
-		})
+		}
+		if path == "/node" {
+			page = w.machineOff(page)
+		}
+		mux.HandleFunc("GET "+path, page)
 	}
 	f.srv = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	go func() { _ = f.srv.Serve(l) }()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/http"
 	"path/filepath"
 	"strings"
 	"time"
@@ -110,6 +111,16 @@ func (f *Facts) restored(b *strings.Builder) {
 	f.mu.Unlock()
 	gaugeLine(b, "backup_last_restore_test_timestamp_seconds", "", float64(time.Now().Unix()))
 	gaugeLine(b, "backup_restore_test_ok", "", map[bool]float64{true: 1, false: 0}[reads])
+}
+
+// machineOff answers nothing in the name of a server that is switched off.
+func (w *World) machineOff(h http.HandlerFunc) http.HandlerFunc {
+	return func(out http.ResponseWriter, r *http.Request) {
+		if b := w.Bodies["srv-db-01"]; b != nil && b.Off() {
+			panic(http.ErrAbortHandler)
+		}
+		h(out, r)
+	}
 }
 
 // syslog sends a line to where the site's machines send their logs, as RFC 3164

@@ -121,9 +121,13 @@ func knownServerFaults() []Fault {
 				}
 				return w.Works(ctx)
 			},
-			Undo: func(_ context.Context, w *World) error {
+			Undo: func(ctx context.Context, w *World) error {
 				w.Bodies[db].Set(func(b *Body) { b.off = false })
-				return nil
+				if exists(w.file("pg", "replica", "PG_VERSION")) {
+					return nil
+				}
+				// Somebody tried to make the replica anew while there was no primary.
+				return errors.Join(w.Units.Start(ctx, "his-db"), w.Units.Stop("his-db-replica"), w.makeReplica(ctx))
 			},
 		},
 		{
