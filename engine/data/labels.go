@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unique"
 
 	"zhiwei/kernel/series"
 )
@@ -19,7 +20,9 @@ var stale = math.Float64frombits(0x7ff0000000000002)
 //
 // A target tells nearly always the same series in the same order, so the labels
 // of the last round are used again where they fit: half a million series would
-// else make half a million maps every interval.
+// else make half a million maps every interval. Series of one target that differ
+// in their names only share one map, and nothing keeps the text that a source
+// read: that is a third of what many targets cost in memory.
 func (e *entry) settle(told []series.Sample, at time.Time) []series.Sample {
 	extra := [...]struct{ name, value string }{{"job", e.Source.Name()}, {"instance", e.Instance}, {"thing", e.Thing}}
 	added := 0
@@ -29,12 +32,14 @@ func (e *entry) settle(told []series.Sample, at time.Time) []series.Sample {
 		}
 	}
 	same := len(told) == len(e.last)
+	shared := map[string]map[string]string{}
 	for i := range told {
 		if same && told[i].Name == e.last[i].Name && covers(e.last[i].Labels, told[i].Labels, added) {
-			told[i].Labels = e.last[i].Labels
+			told[i].Name, told[i].Labels = e.last[i].Name, e.last[i].Labels
 			continue
 		}
 		same = false
+		told[i].Name = once(told[i].Name)
 		labels := make(map[string]string, len(told[i].Labels)+added)
 		for k, v := range told[i].Labels {
 			for _, x := range extra {
@@ -42,14 +47,18 @@ func (e *entry) settle(told []series.Sample, at time.Time) []series.Sample {
 					k = "exported_" + k // as a scrape with honor_labels: false
 				}
 			}
-			labels[k] = v
+			labels[once(k)] = once(v)
 		}
 		for _, x := range extra {
 			if x.value != "" {
 				labels[x.name] = x.value
 			}
 		}
-		told[i].Labels = labels
+		key := seriesKey(&series.Sample{Labels: labels})
+		if shared[key] == nil {
+			shared[key] = labels
+		}
+		told[i].Labels = shared[key]
 	}
 	batch := told
 	if !same {
@@ -68,6 +77,9 @@ func (e *entry) settle(told []series.Sample, at time.Time) []series.Sample {
 	e.last = told
 	return batch
 }
+
+// once is a text that is kept once, however many tell it.
+func once(s string) string { return unique.Make(s).Value() }
 
 // covers tells whether full is labels and added others. A label that the
 // collector had to rename is not found, and the labels are made anew.
