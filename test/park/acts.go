@@ -34,15 +34,6 @@ func (w *World) addActs(context.Context) error {
 		}
 		return w.Units.Restart(ctx, "dns-1")
 	})
-	add("database-repair-replica", "his-db-replica", func(ctx context.Context, w *World) error {
-		if err := w.Units.Stop("his-db-replica"); err != nil {
-			return err
-		}
-		if err := w.makeReplica(ctx); err != nil {
-			return err
-		}
-		return w.Units.Start(ctx, "his-db-replica")
-	})
 	for _, service := range []string{"his-api", "lis-api", "pacs-api"} {
 		add("pool-reset", service, func(ctx context.Context, w *World) error { return w.Units.Restart(ctx, service) })
 	}

@@ -153,7 +153,7 @@ func (w *World) Ledger(every string) []Entry {
 	}), on(engine.RunsOn, "srv-db-01")...)
 	add("his-db-replica", engine.ClassDatabase, unit("his-db-replica", map[string]string{
 		"process": w.file("pg", "replica"), "sql": "yes", "database": dsn(w.net.at("his-db-replica")), "log_files": w.Units.Log("his-db-replica"),
-		"act_database_repair_replica": own("database-repair-replica-his-db-replica"),
+		"data": w.file("pg", "replica"), "primary": strings.Replace(dsn(w.net.at("his-db")), "/his?", "/postgres?", 1),
 	}), join(on(engine.Uses, "his-db"), on(engine.RunsOn, "srv-app-01"))...)
 	add("his-db-backup", engine.ClassBackupJob, map[string]string{
 		"via": "local", "scrape": facts("/backup"), "run": own("backup-run-his-db-backup"), "database": dsn(w.net.at("his-db")), "backups": w.file("backup"),
