@@ -15,6 +15,7 @@ import (
 // are updated, it is backed up and the backup proven by restoring it beside what
 // serves, and a session that blocks others is ended.
 func TestMariaDBIsCaredFor(t *testing.T) {
+	t.Parallel()
 	s := databasetest.NewMariaDB(t)
 	for _, p := range []string{"mariadb", "mariadb-dump"} {
 		if _, err := exec.LookPath(p); err != nil {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"zhiwei/engine"
+	"zhiwei/store/storetest"
 )
 
 // disks makes disks of files: loop devices, where this machine lets us.
@@ -91,6 +92,7 @@ func same16(t *testing.T, file string, want []byte) {
 // onto the spare, and nothing is done where the spare is not empty or none is
 // missing.
 func TestAnArrayIsRebuilt(t *testing.T) {
+	t.Parallel()
 	d := newDisks(t, "mkfs.btrfs", "losetup", "blkid")
 	w := shippedWorld(t)
 	one, _ := d.make("one", 128)
@@ -133,6 +135,7 @@ func TestAnArrayIsRebuilt(t *testing.T) {
 // Proves B04 (mirror health): a real mirror whose one copy was spoilt is mended
 // from the other.
 func TestAMirrorIsSynchronised(t *testing.T) {
+	t.Parallel()
 	d := newDisks(t, "mkfs.btrfs", "losetup")
 	w := shippedWorld(t)
 	one, _ := d.make("one", 128)
@@ -177,6 +180,7 @@ func TestAMirrorIsSynchronised(t *testing.T) {
 // Proves B04 (scheduled snapshots): of real snapshots only old read-only ones
 // beyond those that must stay are deleted.
 func TestSnapshotsArePruned(t *testing.T) {
+	t.Parallel()
 	d := newDisks(t, "mkfs.btrfs", "losetup")
 	w := shippedWorld(t)
 	device, _ := d.make("disk", 128)
@@ -223,6 +227,7 @@ func TestSnapshotsArePruned(t *testing.T) {
 func TestAFileSystemGrows(t *testing.T) {
 	for kind, mkfs := range map[string][]string{"btrfs": {"mkfs.btrfs", "-q"}, "xfs": {"mkfs.xfs", "-q"}} {
 		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
 			d := newDisks(t, mkfs[0], "losetup", "findmnt")
 			w := shippedWorld(t)
 			device, file := d.make("disk", 320)
@@ -244,5 +249,43 @@ func TestAFileSystemGrows(t *testing.T) {
 			w.until(run, engine.RunSucceeded)
 			same16(t, filepath.Join(at, "base"), content)
 		})
+	}
+}
+
+// Proves B10 (table spaces): a tablespace of a real PostgreSQL has room again when
+// the disk it lies on was made larger.
+func TestATablespaceGetsRoom(t *testing.T) {
+	t.Parallel()
+	d := newDisks(t, "mkfs.btrfs", "losetup", "findmnt", "psql")
+	url := storetest.Postgres(t)
+	w := shippedWorld(t)
+	device, file := d.make("disk", 128)
+	d.must("mkfs.btrfs", "-q", device)
+	at := d.mount(device)
+	// The server may run as another user, who must come through to the folder.
+	d.must("chmod", "-R", "go+rx", filepath.Dir(d.dir))
+	space := filepath.Join(at, "images")
+	if err := os.Mkdir(space, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	owner := ask(t, url, "select pg_read_file('/proc/self/status')")
+	uid := strings.Fields(owner[strings.Index(owner, "Uid:"):])[1]
+	d.must("chown", uid, space)
+	ask(t, url, "create tablespace images location '"+space+"'")
+	t.Cleanup(func() { ask(t, url, "drop tablespace images") })
+	w.thing("his", "", map[string]string{"database": url, "via": "local"})
+	if err := os.Truncate(file, 256<<20); err != nil {
+		t.Fatal(err)
+	}
+	d.must("losetup", "--set-capacity", device)
+	run := w.order("database-extend-tablespace", map[string]any{"thing": "his", "tablespace": "images"}, false)
+	w.until(run, engine.RunSucceeded)
+	if s := w.step(run, "grow"); !strings.Contains(s.Output, at) {
+		t.Errorf("%s", w.story(run))
+	}
+	run = w.order("database-extend-tablespace", map[string]any{"thing": "his", "tablespace": "nothing"}, false)
+	w.until(run, engine.RunFailed)
+	if s := w.step(run, "postgres"); !strings.Contains(s.Message, "no such tablespace") {
+		t.Errorf("%s", w.story(run))
 	}
 }

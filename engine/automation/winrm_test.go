@@ -100,6 +100,7 @@ func (w *world) enter(m *windows, labels map[string]string) {
 // restarts once it is approved, programs of the site run, all by the runbooks that
 // are used everywhere; what is only for others is refused with a sentence.
 func TestRunbooksOnWindows(t *testing.T) {
+	t.Parallel()
 	w, m := shippedWorld(t), newWindows(t)
 	w.enter(m, map[string]string{"service": "Spooler", "act_pool_reset": `C:\Program Files\site\reset.exe`})
 	ran := func(book string, inputs map[string]any) string {
@@ -161,6 +162,7 @@ func TestRunbooksOnWindows(t *testing.T) {
 // A line that breaks after a service was told to restart: nothing is restarted
 // twice, and a person is asked. A start, which brings about a state, is repeated.
 func TestALineThatBreaksOnWindows(t *testing.T) {
+	t.Parallel()
 	w, m := shippedWorld(t), newWindows(t)
 	w.enter(m, map[string]string{"service": "Spooler"})
 	cut := true
@@ -190,6 +192,7 @@ func TestALineThatBreaksOnWindows(t *testing.T) {
 }
 
 func TestStepsOfPowerShell(t *testing.T) {
+	t.Parallel()
 	w, m := newWorld(t, clock.System()), newWindows(t)
 	w.enter(m, nil)
 	w.thing("elsewhere", "", nil)
