@@ -241,6 +241,7 @@ export const table = {
   'quiet.why': ['缘由', 'Reason'],
   'quiet.work': ['作业', 'Work'],
   'quiet.needReason': ['请写明缘由，别人才知道为什么不提示。', 'Say why, so that others know why it is quiet.'],
+  'quiet.needWork': ['请写明是什么作业。', 'Say what work it is.'],
   'quiet.needThing': ['请选对象。', 'Choose the thing.'],
   'quiet.madeSilence': ['已静默', 'It is silenced'],
   'quiet.madeMaintenance': ['维护窗口已建立', 'The maintenance window is made'],
