@@ -66,6 +66,7 @@ var _ = declare(
 	Metric{Name: "backup_duration_seconds", Type: Gauge, Unit: "s", Title: tr("上次备份用时", "Time the last backup took")},
 	Metric{Name: "backup_window_seconds", Type: Gauge, Unit: "s", Title: tr("备份窗口", "Time a backup may take")},
 	Metric{Name: "backup_target_free_ratio", Type: Gauge, Unit: "1", Title: tr("备份介质剩余比例", "Free share of the place of backups")},
+	Metric{Name: "backup_restore_test_ok", Type: Gauge, Unit: "1", Title: tr("上次恢复验证成功", "The last restore test worked")},
 	Metric{Name: "backup_last_restore_test_timestamp_seconds", Type: Gauge, Unit: "s", Title: tr("上次恢复验证时刻", "When a restore was last tested")},
 	Metric{Name: "antivirus_definitions_timestamp_seconds", Type: Gauge, Unit: "s", Title: tr("病毒库时刻", "When the virus definitions were made")},
 	Metric{Name: "clock_offset_seconds", Type: Gauge, Unit: "s", Title: tr("时钟偏差", "How far the clock is off")},
