@@ -38,8 +38,13 @@ func (s *step) plan(ctx context.Context, th *thought, o *engine.Occurrence) erro
 		}
 		return s.call(ctx, "unknown", "找不到已知的原因。", "No known cause explains it.", th)
 	}
+	var refused []string // faults that nothing may be done about yet
 	for _, i := range s.rootFirst(v) {
 		hyp := v.Hypotheses[i]
+		if at := slices.IndexFunc(refused, func(id string) bool { return s.topo.Path(hyp.Thing, id) != nil && s.topo.Path(id, hyp.Thing) == nil }); at >= 0 {
+			s.hold("先等它所依赖的“"+s.name(refused[at])+"”恢复。", "It waits for “"+s.name(refused[at])+"”, on which it stands.", "")
+			continue
+		}
 		parent, ref, err := s.before(ctx, hyp.Thing)
 		switch {
 		case err != nil:
@@ -63,6 +68,7 @@ func (s *step) plan(ctx context.Context, th *thought, o *engine.Occurrence) erro
 			}
 			return s.propose(ctx, hyp, r, th)
 		}
+		refused = append(refused, hyp.Thing)
 	}
 	if waited < s.app.config.patience && len(s.t.Tries) == 0 && s.mayBecomeSure(v) {
 		return nil // more evidence may allow what is refused now

@@ -317,7 +317,7 @@ func (r *reasoning) weigh(it item) float64 {
 // of unknown nature would gain on the same facts.
 func (r *reasoning) score(c *candidate) {
 	sum, effects, missing, strongest := 0.0, 0.0, 0.0, 0.0
-	none, elsewhere := math.Log(unknownPrior), 0.0
+	none, elsewhere, spared := math.Log(unknownPrior), 0.0, 0.0
 	for _, it := range c.items {
 		fact := &r.facts[it.fact]
 		w := r.weigh(it)
@@ -331,21 +331,25 @@ func (r *reasoning) score(c *candidate) {
 			strongest = max(strongest, it.p)
 		}
 		otherwise := r.base.signs[fact.sign].Otherwise
-		if fact.state != seen || it.p <= otherwise {
+		if it.p <= otherwise {
 			continue
 		}
-		w = r.weigh(item{fact: it.fact, p: min(unknownShows, unknownTimes*otherwise)})
-		if fact.thing != c.thing {
-			elsewhere += w
-		} else {
+		w = r.weigh(newItem(it.fact, min(it.p, unknownShows, unknownTimes*otherwise)))
+		switch {
+		case fact.thing == c.thing:
 			none += w
+		case w > 0:
+			elsewhere += w
+		default:
+			spared += w
 		}
 	}
 	if effects == 0 { // it may have done nothing to others at all
 		missing = max(missing, math.Log1p(-strongest))
+		spared = max(spared, missing)
 	}
 	sum += tempered(effects, steep) - tempered(-missing, steepMissing)
-	none += tempered(elsewhere, steep)
+	none += tempered(elsewhere, steep) - tempered(-spared, steepMissing)
 	m := &r.base.modes[c.mode]
 	if len(m.causes) > 0 {
 		best := math.Inf(-1)
