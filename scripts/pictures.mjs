@@ -1,63 +1,41 @@
-// Takes the pictures of the README from the real program in Chromium, with
-// people and books that are visibly samples:
+// Takes the picture of a healing in the README from the real program in
+// Chromium, in both languages, with a service that is visibly a sample:
 //
 //   make build && npm --prefix test/pages ci && ZHIWEI=$PWD/bin/zhiwei node scripts/pictures.mjs
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { appointAll, changeFirst, House, makeUser, until } from '../test/pages/world.js'
+import { Operations } from '../test/pages/operations.js'
+import { until } from '../test/pages/world.js'
 
 const out = join(dirname(fileURLToPath(import.meta.url)), '..', 'docs', 'pictures')
 
-/** Asks the program as the page does, with the page's session. */
-function ask(page, method, path, body) {
-  return page.evaluate(
-    async ([method, path, body]) => {
-      const res = await fetch(path, {
-        method,
-        headers: { 'Content-Type': 'application/json', 'X-Zhiwei-CSRF': '1' },
-        body: body && JSON.stringify(body),
-      })
-      if (!res.ok) throw new Error(`${method} ${path}: ${await res.text()}`)
-      return res.json()
-    },
-    [method, path, body],
-  )
-}
+/** How long the loop may take from a death to its proof, on a busy machine, in milliseconds. */
+const patience = 180_000
 
-const house = await House.open()
+const world = await Operations.open()
 try {
-  const handed = await appointAll(await house.person())
-  const security = await house.person()
-  await changeFirst(security, { login: 'sec', oneTime: handed.sec, password: 'keeper of the doors 2' })
-  const librarian = await makeUser(security, { name: '样例馆员', login: 'sample', role: '图书' })
-  const page = await house.person()
-  await changeFirst(page, { ...librarian, password: 'among the books 44' })
-  const books = ['本草纲目', '伤寒论', '黄帝内经', '千金要方', '金匮要略', '温病条辨', '医林改错', '针灸甲乙经', '脉经', '神农本草经', '肘后备急方', '濒湖脉学']
-  const names = ['样例读者甲', '样例读者乙', '样例读者丙', '样例读者丁']
-  for (const [i, title] of books.entries()) await ask(page, 'POST', '/api/copies', { id: `b${i}`, data: { title, author: '样例', barcode: String(1001 + i) } })
-  for (const [i, name] of names.entries()) await ask(page, 'POST', '/api/readers', { id: `r${i}`, data: { name, card: `样例-${i + 1}` } })
-  for (let i = 0; i < 10; i++) {
-    await ask(page, 'POST', '/api/loans', { id: `l${i}`, data: { copy: `copy/b${i}`, reader: `reader/r${i % 4}` } })
-    if (i % 3 === 0) await ask(page, 'POST', `/api/loans/l${i}/do/renew`, {})
-    if (i % 4 === 1) await ask(page, 'POST', `/api/loans/l${i}/do/return`, {})
+  const page = await world.enter()
+  await page.goto('/operations')
+  world.service.kill()
+  const open = page.getByRole('region', { name: '未了结的事件' }).getByRole('link', { name: /示例/ }).first()
+  await open.waitFor({ timeout: patience })
+  await open.click()
+  const waits = page.getByRole('region', { name: '等待批准的处置' })
+  await waits.waitFor({ timeout: patience })
+  await waits.getByRole('button', { name: '批准', exact: true }).click()
+  await page.getByRole('dialog').getByRole('button', { name: '批准处置' }).click()
+  await page.getByRole('region', { name: '各阶段用时' }).getByText('自动恢复').waitFor({ timeout: patience })
+  const incident = new URL(page.url()).pathname
+  await page.context().close()
+  for (const [language, name] of [['en', 'healing'], ['zh', 'healing.zh']]) {
+    const reader = await world.enter({ language, viewport: { width: 1366, height: 1400 } })
+    await reader.goto(incident)
+    await reader.getByRole('heading', { level: 1 }).waitFor()
+    await until(async () => (await reader.locator('[role="img"][aria-label]').count()) > 2 && (await reader.locator('[aria-busy="true"]').count()) === 0, 'the charts', patience)
+    await reader.evaluate(() => document.fonts.ready)
+    await reader.screenshot({ path: join(out, name + '.png') })
+    await reader.context().close()
   }
-  await ask(page, 'POST', '/api/loans/l2/do/lose', { evidence: { reason: '读者报告遗失（样例）' } })
-
-  const shoot = async (name) => {
-    await until(async () => (await page.locator('[aria-busy="true"], .el-loading-mask, .el-skeleton').count()) === 0, name)
-    await page.evaluate(() => document.fonts.ready)
-    await page.screenshot({ path: join(out, name + '.png') })
-  }
-  await page.goto('/loans')
-  await page.getByText('黄帝内经').first().waitFor()
-  await shoot('list')
-  await page.goto('/loans/l9')
-  await page.getByRole('heading', { level: 1, name: books[9] }).waitFor()
-  await page.getByText('第 3 版').first().waitFor()
-  await shoot('record')
-  await page.getByRole('link', { name: '流转图' }).click()
-  await page.locator('main svg').first().waitFor()
-  await shoot('diagram')
 } finally {
-  await house.close()
+  await world.close()
 }

@@ -204,6 +204,7 @@ export const table = {
   'oneClick.never': ['没有执行过', 'Never run'],
 
   'case.byPerson': ['人做了什么：', 'What a person did:'],
+  'case.learned': ['以前不认得的故障；通过后就认得', 'A fault nothing knew before; accepted, it is known'],
   'case.title': ['案例', 'Case'],
   'case.mode': ['故障模式', 'Failure mode'],
   'case.cause': ['起因', 'Cause'],
