@@ -103,15 +103,20 @@ func (a *App) original(ctx context.Context) (knowledge.Pack, *knowledge.Base, er
 	if err != nil {
 		return p, nil, err
 	}
+	return a.withOwn(ctx, p)
+}
+
+// withOwn is a pack with what people here changed of it.
+func (a *App) withOwn(ctx context.Context, p knowledge.Pack) (knowledge.Pack, *knowledge.Base, error) {
 	out := map[string]bool{}
 	var own []knowledge.Pack
-	err = each(ctx, a.kernel, a.system, search.Query{Kind: engine.FailureModeKind}, func(r record.Record) error {
+	err := each(ctx, a.kernel, a.system, search.Query{Kind: engine.FailureModeKind}, func(r record.Record) error {
 		var d modeData
 		if err := json.Unmarshal(r.Data, &d); err != nil {
 			return errs.Wrap("read failure mode", r.Key.String(), err)
 		}
 		switch {
-		case d.Pack != "" && r.State != engine.Live:
+		case d.Pack != "" && r.State != engine.Live && r.Version > 1: // the first is that of its delivery, which is under way
 			out[d.Mode] = true
 		case d.Pack == "" && r.State == engine.Live:
 			more, err := knowledge.Read(bytes.NewReader([]byte(d.Body)))

@@ -55,6 +55,7 @@ type App struct {
 	library  atomic.Pointer[knowledge.Library] // nil until the first look
 	taken    atomic.Pointer[knowledge.Pack]    // from a centre; nil: none was
 	news     news
+	exported exported
 	world    world
 
 	strangers atomic.Int64 // lines and traps of senders that the ledger does not know

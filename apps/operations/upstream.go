@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/url"
 	"slices"
 	"strconv"
@@ -163,28 +162,44 @@ func (r *round) tell(ctx context.Context, d engine.Delivery) error {
 	return nil
 }
 
-// Pack is what this program reasons with as one pack that another may take: what
-// came with it or from a centre of its own, what people wrote, what reviewed cases
-// taught.
-func (a *App) Pack(ctx context.Context, w io.Writer) error {
+// exported is the pack as it was written last, of the knowledge it was made of.
+type exported struct {
+	sync.Mutex
+	of      *knowledge.Base
+	version string
+	text    []byte
+}
+
+// Pack is what this program reasons with as one pack that another may take, and
+// its version: what came with it or from a centre of its own, what people wrote,
+// what reviewed cases taught.
+func (a *App) Pack(ctx context.Context) (version string, text []byte, err error) {
 	if err := a.awake(ctx); err != nil {
-		return err
+		return "", nil, err
+	}
+	a.exported.Lock()
+	defer a.exported.Unlock()
+	b := a.mind.base()
+	if a.exported.of == b {
+		return a.exported.version, a.exported.text, nil
 	}
 	live, err := a.liveCases(ctx)
 	if err != nil {
-		return err
+		return "", nil, err
 	}
 	p, _, err := a.original(ctx)
 	if err != nil {
-		return err
+		return "", nil, err
 	}
-	version, _, _ := strings.Cut(p.Version, "-")
-	if p = p.Taught(live); p.Name == "" {
-		p.Name = "zhiwei"
+	p.Version, _, _ = strings.Cut(p.Version, "-")
+	p = p.Taught(live)
+	p.Version += "-" + p.Digest()
+	var out bytes.Buffer
+	if err := knowledge.Export(&out, p, nil); err != nil {
+		return "", nil, err
 	}
-	p.Version = version
-	p.Version = version + "-" + p.Digest()
-	return knowledge.Export(w, p, nil)
+	a.exported.of, a.exported.version, a.exported.text = b, p.Version, out.Bytes()
+	return p.Version, out.Bytes(), nil
 }
 
 func (a *App) liveCases(ctx context.Context) (live []knowledge.Case, err error) {
@@ -198,40 +213,39 @@ func (a *App) liveCases(ctx context.Context) (live []knowledge.Case, err error) 
 }
 
 // takePack takes the centre's pack where it finds the causes of our own reviewed
-// cases at least as well as what we reason with.
+// cases at least as well as what we have.
 func (r *round) takePack(ctx context.Context) error {
-	text, err := r.to.Pack(ctx)
-	if err != nil {
+	text, err := r.to.Pack(ctx, r.u.PackVersion, r.u.Refused)
+	if err != nil || text == nil {
 		return err
 	}
 	p, err := knowledge.Import(bytes.NewReader(text))
 	if err != nil {
 		return err
 	}
-	about := p.Name + " " + p.Version
-	if p.Version == r.u.PackVersion {
-		return r.tell(ctx, engine.Delivery{What: engine.ExchangeKnowledge, About: about, Outcome: engine.DeliveryTaken, Say: kind.T("已采用。", "It is in use.")})
-	}
-	if p.Version == r.u.Refused {
-		return nil
-	}
+	d := engine.Delivery{What: engine.ExchangeKnowledge, About: p.Name + " " + p.Version}
 	live, err := r.a.liveCases(ctx)
 	if err != nil {
 		return err
 	}
-	b, err := knowledge.New(p.Taught(live))
+	// Without what the cases themselves taught: that would find them whatever the pack.
+	_, have, err := r.a.original(ctx)
 	if err != nil {
 		return err
 	}
-	b, _ = b.Learn(live)
-	ours, theirs := r.a.mind.base().Finds(live), b.Finds(live)
-	if theirs < ours {
+	_, then, err := r.a.withOwn(ctx, p)
+	if err != nil {
+		return err
+	}
+	if ours, theirs := have.Finds(live), then.Finds(live); theirs < ours {
+		d.Outcome = engine.DeliveryRefused
+		d.Say = kind.T(fmt.Sprintf("本地 %d 个审核过的案例，现有知识能找出 %d 个的原因，新知识包只能找出 %d 个，未采用。", len(live), ours, theirs),
+			fmt.Sprintf("Of %d reviewed cases here what is known finds %d, the pack only %d: it was not taken.", len(live), ours, theirs))
+		if err := r.tell(ctx, d); err != nil {
+			return err
+		}
 		r.u.Refused = p.Version
-		return r.tell(ctx, engine.Delivery{
-			What: engine.ExchangeKnowledge, About: about, Outcome: engine.DeliveryRefused,
-			Say: kind.T(fmt.Sprintf("本地 %d 个审核过的案例，现有知识能找出 %d 个的原因，新知识包只能找出 %d 个，未采用。", len(live), ours, theirs),
-				fmt.Sprintf("Of %d reviewed cases here what is known finds %d, the pack only %d: it was not taken.", len(live), ours, theirs)),
-		})
+		return nil
 	}
 	address, _, err := r.a.kernel.Blobs().Put(ctx, bytes.NewReader(text), 0)
 	if err != nil {
@@ -241,8 +255,12 @@ func (r *round) takePack(ctx context.Context) error {
 	if err := r.a.relearn(ctx, r.a.mind); err != nil {
 		return err
 	}
+	d.Outcome, d.Say = engine.DeliveryTaken, kind.T("已采用。", "It is in use.")
+	if err := r.tell(ctx, d); err != nil { // else the line was cut: it comes, and is told, once more
+		return err
+	}
 	r.u.Pack, r.u.PackVersion, r.u.Refused = address, p.Version, ""
-	return r.tell(ctx, engine.Delivery{What: engine.ExchangeKnowledge, About: about, Outcome: engine.DeliveryTaken, Say: kind.T("已采用。", "It is in use.")})
+	return nil
 }
 
 // takenPack opens the pack that was taken last from a centre that is still

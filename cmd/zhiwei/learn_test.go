@@ -15,7 +15,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"zhiwei/engine"
 )
@@ -111,14 +110,14 @@ func TestAnUnknownFaultIsLearnt(t *testing.T) {
 		},
 	}})
 	p.say("runbooks/cache-writes", "publish", nil)
-	p.until("what is usual", 30*time.Second, func() bool {
+	p.until("what is usual", patiently, func() bool {
 		raw, _ := os.ReadFile(file)
 		return strings.Count(string(raw), "calls 17") > 8
 	})
 
 	c.says("CONFIG SET min-replicas-to-write 2")
 	var trouble kept[engine.Trouble]
-	p.until("that a person is called", time.Minute, func() bool {
+	p.until("that a person is called", patiently, func() bool {
 		all := list[engine.Trouble](p, "incidents")
 		if len(all) > 0 {
 			trouble = all[0]
@@ -131,13 +130,13 @@ func TestAnUnknownFaultIsLearnt(t *testing.T) {
 	p.say("incidents/"+trouble.ID, engine.Acknowledge, nil)
 	run := p.order(engine.RunOrder{Runbook: "cache-writes", Inputs: map[string]any{"thing": "cache"}, Because: engine.IncidentKind + "/" + trouble.ID, Why: "缓存要求的副本数多于现有的，调回 0"})
 	p.ends(run, engine.RunSucceeded)
-	p.until("that it recovered", time.Minute, func() bool {
+	p.until("that it recovered", patiently, func() bool {
 		return read[engine.Trouble](p, "/api/incidents/"+trouble.ID).State == engine.Recovered
 	})
 
 	// What it taught waits for a person, with what was seen, said and done.
 	var found []kept[caseData]
-	p.until("a case", 20*time.Second, func() bool {
+	p.until("a case", patiently, func() bool {
 		found = list[caseData](p, "cases")
 		return len(found) == 1
 	})
@@ -149,14 +148,14 @@ func TestAnUnknownFaultIsLearnt(t *testing.T) {
 		t.Fatalf("the log lines of the case are %q", d.Lines)
 	}
 	p.say("cases/"+found[0].ID, engine.Approve, nil)
-	p.until("that it is reasoned with", 10*time.Second, func() bool {
+	p.until("that it is reasoned with", patiently, func() bool {
 		var o struct{ Knowledge struct{ Version string } }
 		p.get("/api/operations/overview", &o)
 		return strings.HasSuffix(o.Knowledge.Version, "+1")
 	})
 
 	c.says("CONFIG SET min-replicas-to-write 2")
-	p.until("that it is healed by itself", time.Minute, func() bool {
+	p.until("that it is healed by itself", patiently, func() bool {
 		trouble = list[engine.Trouble](p, "incidents")[0]
 		o := trouble.Data.Last()
 		return trouble.State == engine.Recovered && o.Outcome == engine.OutcomeHealed

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"zhiwei/engine"
 	"zhiwei/store/storetest"
@@ -47,7 +46,7 @@ func TestOneClick(t *testing.T) {
 	p := startProgram(t, "watch: {services: []}\n", "APT_CONFIG="+w.file("apt", "apt.conf"), "DPKG_ADMINDIR="+w.file("apt", "dpkg"))
 	w.enter(p)
 	var books []kept[struct{ Name string }]
-	p.until("the runbooks that come with the program", 30*time.Second, func() bool {
+	p.until("the runbooks that come with the program", patiently, func() bool {
 		books = list[struct{ Name string }](p, "runbooks", "tags", engine.TagOneClick, "_state", engine.RunbookLive)
 		return len(books) > 0 && len(list[any](p, "runbooks", "_state", engine.RunbookLive)) > 48
 	})

@@ -1,9 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"zhiwei/apps/operations"
 	"zhiwei/door/gate"
@@ -70,12 +70,17 @@ func (h *house) operations() []gate.Route {
 			// The pack by which other programs of the hospital reason as this one does.
 			Method: http.MethodGet, Pattern: "/api/operations/pack", Permission: gate.Can(engine.FailureModeKind, "read"), Quiet: true,
 			Handle: func(w http.ResponseWriter, r *http.Request, _ *identity.Principal) error {
-				var b bytes.Buffer
-				if err := o.Pack(r.Context(), &b); err != nil {
+				version, text, err := o.Pack(r.Context())
+				if err != nil {
 					return err
 				}
+				w.Header().Set("ETag", strconv.Quote(version))
+				if strings.Contains(r.Header.Get("If-None-Match"), strconv.Quote(version)) {
+					w.WriteHeader(http.StatusNotModified)
+					return nil
+				}
 				w.Header().Set("Content-Type", "application/yaml; charset=utf-8")
-				_, err := w.Write(b.Bytes())
+				_, err = w.Write(text)
 				return errs.Wrap("answer", "pack", err)
 			},
 		},

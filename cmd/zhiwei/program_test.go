@@ -33,6 +33,14 @@ type program struct {
 // empty. Its token may do all, as one of the role ops.
 func startProgram(t *testing.T, text string, environ ...string) *program {
 	t.Helper()
+	p := openProgram(t, text)
+	p.begin(environ...)
+	return p
+}
+
+// openProgram is a program that does not run yet.
+func openProgram(t *testing.T, text string) *program {
+	t.Helper()
 	p := &program{T: t, dir: t.TempDir()}
 	p.args = []string{"serve", "--data", p.dir, "--listen", "127.0.0.1:0"}
 	if text != "" {
@@ -42,9 +50,14 @@ func startProgram(t *testing.T, text string, environ ...string) *program {
 		}
 		p.args = append(p.args, "--config", conf)
 	}
-	p.start(environ...)
-	p.token = newToken(t, p.dir, "--role", "ops")
 	return p
+}
+
+// begin starts the process and makes its token.
+func (p *program) begin(environ ...string) {
+	p.Helper()
+	p.start(environ...)
+	p.token = newToken(p.T, p.dir, "--role", "ops")
 }
 
 // start starts the process and waits until it says where it listens.
@@ -201,6 +214,10 @@ func (p *program) allow(level engine.Level) {
 	}})
 }
 
+// patiently is long enough for what takes seconds on a machine that has much else
+// to do.
+const patiently = 4 * time.Minute
+
 // until waits for something and tells what else there is where it does not come.
 func (p *program) until(what string, within time.Duration, ok func() bool) {
 	p.Helper()
@@ -257,7 +274,7 @@ func (p *program) order(o engine.RunOrder) string {
 func (p *program) ends(id, want string) kept[runData] {
 	p.Helper()
 	var r kept[runData]
-	p.until("the end of run "+id, time.Minute, func() bool {
+	p.until("the end of run "+id, patiently, func() bool {
 		r = read[runData](p, "/api/runs/"+id)
 		return slices.Contains(over, r.State)
 	})

@@ -13,6 +13,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -68,8 +69,9 @@ var kinds = map[int]errs.Kind{
 	400: errs.Invalid, 401: errs.Unauthenticated, 403: errs.Forbidden, 404: errs.NotFound, 409: errs.Conflict, 412: errs.Conflict, 413: errs.TooLarge, 422: errs.Invalid, 429: errs.Rate,
 }
 
-// ask sends a request and gives the answer's body, at most maxAnswer bytes.
-func (c *Centre) ask(ctx context.Context, method, path string, body any) ([]byte, error) {
+// ask sends a request and gives the answer's body, at most maxAnswer bytes; nil
+// where nothing changed (304).
+func (c *Centre) ask(ctx context.Context, method, path string, body any, header ...string) ([]byte, error) {
 	var in io.Reader
 	if body != nil {
 		raw, err := json.Marshal(body)
@@ -87,6 +89,9 @@ func (c *Centre) ask(ctx context.Context, method, path string, body any) ([]byte
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
+	for i := 0; i+1 < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
 	away := func(err error) error {
 		return errs.E(errs.Unavailable, "exchange", c.base, "连不上中心 "+c.base+"，稍后再试。", "The centre "+c.base+" cannot be reached; it is tried again later.").Because(err)
 	}
@@ -102,7 +107,10 @@ func (c *Centre) ask(ctx context.Context, method, path string, body any) ([]byte
 	if len(out) > maxAnswer {
 		return nil, errs.E(errs.TooLarge, "exchange", path, "中心的应答超过 64 MB。", "The centre's answer is larger than 64 MB.")
 	}
-	if res.StatusCode < 300 {
+	switch {
+	case res.StatusCode == http.StatusNotModified:
+		return nil, nil
+	case res.StatusCode < 300:
 		return out, nil
 	}
 	var problem struct{ Detail string }
@@ -115,9 +123,14 @@ func (c *Centre) ask(ctx context.Context, method, path string, body any) ([]byte
 	return nil, errs.E(kind, "exchange", path, "中心拒绝了请求："+said, "The centre refused: "+said)
 }
 
-// Pack is the centre's pack of knowledge, as knowledge.Export writes it.
-func (c *Centre) Pack(ctx context.Context) ([]byte, error) {
-	return c.ask(ctx, http.MethodGet, "/api/operations/pack", nil)
+// Pack is the centre's pack of knowledge, as knowledge.Export writes it; nil where
+// it is one of the versions that are had.
+func (c *Centre) Pack(ctx context.Context, have ...string) ([]byte, error) {
+	tags := make([]string, len(have))
+	for i, v := range have {
+		tags[i] = strconv.Quote(v)
+	}
+	return c.ask(ctx, http.MethodGet, "/api/operations/pack", nil, "If-None-Match", strings.Join(tags, ", "))
 }
 
 // List gives the records of a kind that match a query of the REST door. Unavailable
