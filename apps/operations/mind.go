@@ -13,6 +13,7 @@ import (
 	"zhiwei/engine"
 	"zhiwei/engine/knowledge"
 	"zhiwei/kernel/errs"
+	"zhiwei/kernel/loop"
 	"zhiwei/kernel/record"
 	"zhiwei/kernel/search"
 )
@@ -21,6 +22,10 @@ import (
 type mind struct {
 	mu    sync.RWMutex
 	known *knowledge.Base
+	since time.Time            // when the newest reading of the records began
+	read  map[record.Key]int64 // their versions then, or older ones
+
+	learning sync.Mutex // held by relearn
 }
 
 func (a *App) newMind(ctx context.Context) (*mind, error) {
@@ -40,9 +45,44 @@ func (m *mind) base() *knowledge.Base {
 	return m.known
 }
 
+// reviewed counts in a record that changed, once however many change together:
+// the program delivers some hundred at its start.
+func (a *App) reviewed(ctx context.Context, h *loop.Handle, key record.Key) error {
+	rec, there, err := h.Read(ctx, key)
+	if err != nil {
+		return err
+	}
+	a.mind.mu.RLock()
+	known := a.mind.read[key]
+	a.mind.mu.RUnlock()
+	if there && rec.Version <= known {
+		return nil
+	}
+	return a.relearn(ctx, a.mind)
+}
+
 // relearn counts in the cases that people reviewed, and, of incidents whose case
-// nobody reviewed yet, which remedies worked: that was proven without them.
+// nobody reviewed yet, which remedies worked: that was proven without them. What
+// was written before it was called is counted in when it returns.
 func (a *App) relearn(ctx context.Context, m *mind) error {
+	asked := a.clock.Now()
+	m.learning.Lock()
+	defer m.learning.Unlock()
+	m.mu.RLock()
+	done := m.since.After(asked)
+	m.mu.RUnlock()
+	if done { // by one that began while this waited
+		return nil
+	}
+	began, read := a.clock.Now(), map[record.Key]int64{}
+	for _, kind := range []string{engine.CaseKind, engine.FailureModeKind} {
+		if err := each(ctx, a.kernel, a.system, search.Query{Kind: kind}, func(r record.Record) error {
+			read[r.Key] = r.Version
+			return nil
+		}); err != nil {
+			return err
+		}
+	}
 	var cases, live []knowledge.Case
 	reviewed := map[string]bool{}
 	err := each(ctx, a.kernel, a.system, search.Query{Kind: engine.CaseKind}, func(r record.Record) error {
@@ -66,14 +106,16 @@ func (a *App) relearn(ctx context.Context, m *mind) error {
 	if err != nil {
 		return err
 	}
-	if taught, err := knowledge.New(p.Taught(live)); err == nil {
-		original = taught
-	} else {
-		a.log.Warn("what cases teach does not fit the rest", "err", err)
+	if len(live) > 0 {
+		if taught, err := knowledge.New(p.Taught(live)); err == nil {
+			original = taught
+		} else {
+			a.log.Warn("what cases teach does not fit the rest", "err", err)
+		}
 	}
 	better, _ := original.Learn(cases)
 	m.mu.Lock()
-	m.known = better
+	m.known, m.since, m.read = better, began, read
 	m.mu.Unlock()
 	if a.senses != nil {
 		a.senses.know(better)
