@@ -28,9 +28,13 @@ const (
 // act follows the policies of goals that are missed now. Nothing is done while
 // the red button is pressed, nor to a thing with an open incident: the closed
 // loop is at it, and two who heal the same thing do each other's work undone.
-func (e *Engine) act(ctx context.Context, h *loop.Handle, w *world, rec record.Record, in *wish, list []*measured) error {
+//
+// Nor is anything done where a knob is being turned for it, or where the intent
+// gives way to another at one: a restart is no answer to either.
+func (e *Engine) act(ctx context.Context, h *loop.Handle, w *world, rec record.Record, in *wish, list []*measured, pays []engine.Penalty) error {
 	now := h.Clock().Now()
 	var busy map[string]bool
+	var tuned []*knob
 	done := 0
 	for _, one := range list {
 		for _, r := range one.standing.Now {
@@ -56,8 +60,11 @@ func (e *Engine) act(ctx context.Context, h *loop.Handle, w *world, rec record.R
 				if busy, err = underIncident(ctx, h); err != nil {
 					return err
 				}
+				if tuned, err = e.tuned(ctx, h, pays); err != nil {
+					return err
+				}
 			}
-			if busy[key.ID] {
+			if busy[key.ID] || slices.ContainsFunc(tuned, func(k *knob) bool { return k.moves(one.goal.Measure, r.Thing) }) {
 				continue
 			}
 			for _, p := range chosen(in.Policies, one, r) {
@@ -118,36 +125,52 @@ func underIncident(ctx context.Context, h *loop.Handle) (map[string]bool, error)
 	return out, err
 }
 
+// tuned are the knobs that are being turned, and those at which the intent gives
+// way to others.
+func (e *Engine) tuned(ctx context.Context, h *loop.Handle, pays []engine.Penalty) ([]*knob, error) {
+	all, err := e.knobs(ctx, h)
+	return slices.DeleteFunc(all, func(k *knob) bool {
+		return !k.held && !slices.ContainsFunc(pays, func(p engine.Penalty) bool { return p.Resource == k.key.String() && len(p.Winners) > 0 })
+	}), err
+}
+
 // follow orders the run of a policy, or calls a person with the proposal.
 func (e *Engine) follow(ctx context.Context, h *loop.Handle, w *world, rec record.Record, in *wish, one *measured, r engine.ThingReading, thing record.Key, p engine.Policy, now time.Time) error {
 	t, _ := w.things.Thing(thing.ID)
 	why := kind.T("意图“"+in.Text+"”未达到："+r.Name+sayValue(r, one.measure, false), "the intent “"+in.Text+"” is missed: "+r.Name+sayValue(r, one.measure, true))
 	spell := now.Truncate(again).UTC().Format(time.RFC3339)
 	inputs, err := inputsOf(ctx, h, p.Runbook, t, thing.ID, r, why)
-	person := func(reason kind.Text) error {
+	person := func(reason kind.Text) error { // with why nothing helped
 		return h.Call(ctx, loop.Task{
 			Title: "意图未达到，请决定是否处置 / An intent is missed, decide what to do",
-			Text:  why.ZH + "。可用的处置：" + p.Runbook + "。未自动执行：" + reason.ZH + "。\n\n" + why.EN + ". Proposed: " + p.Runbook + ". Not done by itself: " + reason.EN + ".",
+			Text:  why.ZH + "。可用的处置：" + p.Runbook + "。" + reason.ZH + "。\n\n" + why.EN + ". Proposed: " + p.Runbook + ". " + reason.EN + ".",
 			Role:  engine.RoleOps, About: rec.Key.String(), Cause: "call",
 		}, rec.ID, p.Goal, thing.ID, p.Runbook, spell)
 	}
 	switch {
 	case err == errNoInput:
-		return person(kind.T("没有这本处置手册，或它要的输入不知道", "there is no such runbook, or an input of it is not known"))
+		return person(kind.T("未自动执行：没有这本处置手册，或它要的输入不知道", "Not done by itself: there is no such runbook, or an input of it is not known"))
 	case err != nil:
 		return err
 	case e.o.May == nil:
-		return person(kind.T("未允许自动处置", "nothing may be done by itself"))
+		return person(kind.T("未自动执行：未允许自动处置", "Not done by itself: nothing may be"))
 	}
 	may, reason, err := e.o.May(ctx, h, thing.String(), p.Runbook)
 	if err != nil {
 		return err
 	}
 	if !may {
-		return person(reason)
+		return person(kind.T("未自动执行："+reason.ZH, "Not done by itself: "+reason.EN))
 	}
 	order := engine.RunOrder{Runbook: engine.RunbookKind + "/" + p.Runbook, Inputs: inputs, Because: rec.Key.String(), Why: cut(both(why), 1000)}
-	return h.Ensure(ctx, record.Key{Kind: engine.RunKind, ID: loop.DerivedID("run", order.Runbook, rec.ID, p.Goal, thing.ID, spell)}, order)
+	run := record.Key{Kind: engine.RunKind, ID: loop.DerivedID("run", order.Runbook, rec.ID, p.Goal, thing.ID, spell)}
+	if err := h.Ensure(ctx, run, order); err != nil {
+		return err
+	}
+	if over, succeeded, err := runEnded(ctx, h, run.String()); err != nil || !over || succeeded {
+		return err
+	}
+	return person(kind.T("已执行，但没有成功（"+run.String()+"）", "It was done and did not succeed ("+run.String()+")"))
 }
 
 // cut shortens a text to so many characters.

@@ -215,7 +215,7 @@ func (e *Engine) keep(ctx context.Context, h *loop.Handle, rec record.Record, in
 	if _, err := e.o.Series.Append(ctx, samples); err != nil { // what is dropped is counted by the store
 		return 0, errs.Wrap("measure", rec.Key.String(), err)
 	}
-	if err := e.act(ctx, h, w, rec, in, acts); err != nil {
+	if err := e.act(ctx, h, w, rec, in, acts, s.Pays); err != nil {
 		return 0, err
 	}
 	if s.Deeds, err = deeds(ctx, h, rec.Key); err != nil {

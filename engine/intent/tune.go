@@ -47,11 +47,22 @@ func (e *Engine) Knobs() loop.Loop {
 // knob is a knob's record.
 type knob struct {
 	engine.Knob
-	key record.Key
+	key  record.Key
+	held bool
+}
+
+// moves tells whether turning the knob moves a measure of a thing ("thing/ID").
+func (k *knob) moves(measure, thing string) bool {
+	for _, x := range k.Effects {
+		if x.Measure == measure && x.Thing == thing {
+			return true
+		}
+	}
+	return false
 }
 
 func knobOf(r record.Record) (*knob, error) {
-	k := &knob{key: r.Key}
+	k := &knob{key: r.Key, held: r.State == engine.KnobHeld}
 	return k, errs.Wrap("read knob", r.Key.String(), json.Unmarshal(r.Data, &k.Knob))
 }
 
@@ -104,7 +115,13 @@ func (e *Engine) demands(ctx context.Context, w *world, k *knob, intents []*wish
 				lowest, highest := math.Inf(1), math.Inf(-1)
 				for _, r := range list {
 					for _, p := range r.points {
-						if !math.IsNaN(p.Value) && !math.IsInf(p.Value, 0) {
+						switch far := math.Abs(x.Gain) * (k.Max - k.Min); {
+						case math.IsNaN(p.Value):
+						case math.IsInf(p.Value, 1) && g.Max != nil: // it did not answer: as far off as the knob goes
+							lowest, highest = min(lowest, *g.Max+far), max(highest, *g.Max+far)
+						case math.IsInf(p.Value, -1) && g.Min != nil:
+							lowest, highest = min(lowest, *g.Min-far), max(highest, *g.Min-far)
+						case !math.IsInf(p.Value, 0):
 							lowest, highest = min(lowest, p.Value), max(highest, p.Value)
 						}
 					}
