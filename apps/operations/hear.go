@@ -23,7 +23,7 @@ func (a *App) Hear(l Line) {
 		a.strangers.Add(1)
 		return
 	}
-	a.senses.hear(id, a.clock.Now(), l.Text, nil)
+	a.senses.hear(id, a.clock.Now(), l.Text)
 }
 
 // trapped are the kinds of traps that are known as events, by their OID: RFC 3418
@@ -57,6 +57,7 @@ func (a *App) HearTrap(from, oid string, values map[string]string) {
 	}
 	if name := over[strings.TrimPrefix(oid, ".")]; name != "" {
 		a.senses.unsay(id, name)
+		a.senses.say(engine.Symptom{Thing: id, Source: engine.FromEvent, Name: name, Absent: true, Labels: values, Since: now, At: now})
 	}
 }
 

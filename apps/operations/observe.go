@@ -3,11 +3,12 @@ package operations
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"zhiwei/engine"
@@ -71,7 +72,9 @@ func (a *App) observe(ctx context.Context, h *loop.Handle, key record.Key) (time
 	if err != nil {
 		return 0, err
 	}
-	now := a.clock.Now()
+	runtime.LockOSThread() // so that its processor time is that of this look
+	defer runtime.UnlockOSThread()
+	now, began := a.clock.Now(), threadTime()
 	ids, err := a.suspects(ctx, topo, now)
 	if err != nil {
 		return 0, err
@@ -84,6 +87,7 @@ func (a *App) observe(ctx context.Context, h *loop.Handle, key record.Key) (time
 			return 0, err
 		}
 	}
+	a.keepHeard()
 	for s := range o.signs { // what was there is looked at until it is gone
 		ids[s.thing] = true
 	}
@@ -134,7 +138,18 @@ func (a *App) observe(ctx context.Context, h *loop.Handle, key record.Key) (time
 		return 0, err
 	}
 	// At most a quarter of one processor goes into looking, however much there is.
-	return max(a.config.every, 4*a.clock.Now().Sub(now)), nil
+	return max(a.config.every, 3*(threadTime()-began)), nil
+}
+
+// threadTime is the processor time that this thread took so far. By the clock, a
+// machine that is busy otherwise would be looked at ever more seldom.
+func threadTime() time.Duration {
+	const thread = 1 // RUSAGE_THREAD, getrusage(2)
+	var u syscall.Rusage
+	if syscall.Getrusage(thread, &u) != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // suspects are the things on which something shows: by the conditions of the
@@ -357,22 +372,7 @@ func (o *observer) save(folder string, changes []alert.Change) error {
 	if err != nil {
 		return errs.Wrap("keep groups", folder, err)
 	}
-	path := filepath.Join(folder, groupsFile)
-	if err := os.MkdirAll(folder, 0o700); err != nil {
-		return errs.Wrap("keep groups", path, err)
-	}
-	f, err := os.OpenFile(path+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return errs.Wrap("keep groups", path, err)
-	}
-	_, err = f.Write(raw)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err := errors.Join(err, f.Close()); err != nil {
-		return errs.Wrap("keep groups", path, err)
-	}
-	return errs.Wrap("keep groups", path, os.Rename(path+".new", path))
+	return errs.Wrap("keep groups", folder, replaceFile(filepath.Join(folder, groupsFile), raw))
 }
 
 // keep saves what is remembered, at the end.

@@ -140,7 +140,7 @@ func (a *App) look(ctx context.Context, h *loop.Handle, key record.Key) (time.Du
 		}
 		return 0, shelve(l, rec)
 	}
-	return 0, a.relearn(ctx, a.mind) // a person reviewed or wrote something
+	return 0, a.reviewed(ctx, h, key) // a person reviewed or wrote something
 }
 
 // Provision implements app.Provisioner.
@@ -192,6 +192,7 @@ func (a *App) wakeUp(ctx context.Context) {
 		}
 	}
 	a.senses = newSenses(a.mind.base(), a.models.Symptoms, a.clock)
+	a.senses.recall(a.folder, a.log)
 	a.measures = a.newMeasuring()
 	close(a.ready)
 	a.measures.collector.Run(ctx)
@@ -234,7 +235,7 @@ func (a *App) Stop(ctx context.Context) error {
 	case <-done:
 	case <-ctx.Done():
 	}
-	err := a.observer.keep(a.folder)
+	err := errors.Join(a.observer.keep(a.folder), a.senses.keep(a.folder))
 	if l := a.library.Load(); l != nil {
 		err = errors.Join(err, l.Close())
 	}

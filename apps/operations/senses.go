@@ -16,6 +16,7 @@ import (
 	"zhiwei/engine/intelligence/predict"
 	"zhiwei/engine/knowledge"
 	"zhiwei/kernel/clock"
+	"zhiwei/kernel/loop"
 	"zhiwei/kernel/series"
 )
 
@@ -53,7 +54,10 @@ type senses struct {
 	callers map[string]*tail            // by thing: what it or others send of it
 	answers map[signOf]asked            // to checks
 	lines   int64
-	memory  predict.MemoryLog // errors that machines’ memory still corrects
+	memory  predict.MemoryLog                  // errors that machines’ memory still corrects
+	marks   map[string]map[string]data.LogMark // by thing and file: how far it was read
+	news    bool                               // something was heard that is not kept yet
+	unkept  bool                               // of keepHeard
 
 	common sync.Mutex  // held where miner is used: the mu of every caller
 	miner  *logs.Miner // of all callers: thousands of devices say much the same
@@ -78,7 +82,7 @@ type tail struct {
 func newSenses(b *knowledge.Base, models func(time.Time) []engine.Symptom, clk clock.Clock) *senses {
 	s := &senses{
 		models: models, clock: clk, pool: detect.NewPool(maxDetectors, maxLarge), unusual: map[string]bool{},
-		felt: map[string]engine.Symptom{}, last: map[string]counted{}, said: map[string][]engine.Symptom{}, tails: map[string]*tail{}, callers: map[string]*tail{}, miner: logs.New(0), answers: map[signOf]asked{},
+		felt: map[string]engine.Symptom{}, last: map[string]counted{}, said: map[string][]engine.Symptom{}, tails: map[string]*tail{}, callers: map[string]*tail{}, marks: map[string]map[string]data.LogMark{}, miner: logs.New(0), answers: map[signOf]asked{},
 	}
 	for _, term := range b.Terms() {
 		if metric, ok := strings.CutPrefix(term, "anomaly("); ok {
@@ -112,7 +116,7 @@ func (s *senses) feel(samples []series.Sample) {
 		}
 		key := identify(m)
 		value, ok := m.Value, true
-		if strings.HasSuffix(m.Name, "_total") {
+		if strings.HasSuffix(m.Name, "_total") || m.Type == series.Counter {
 			value, ok = s.rate(key, m)
 		}
 		if !ok {
@@ -171,12 +175,26 @@ func identify(m series.Sample) string {
 }
 
 // hear takes in one log line of a thing.
-func (s *senses) hear(thing string, at time.Time, text string, w *tail) {
-	tells := s.signs.Load().Any(text)
-	var found []logs.Finding
-	if w == nil {
-		w = s.caller(thing)
-	}
+func (s *senses) hear(thing string, at time.Time, text string) {
+	tells, found := s.listen(at, text, s.caller(thing))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.take(thing, at, text, tells, found)
+}
+
+// hearFile takes in one line of a log file of a thing, at the time when it was
+// written: what was said while nobody listened is not said now.
+func (s *senses) hearFile(thing, path string, l data.LogLine, w *tail) {
+	tells, found := s.listen(l.Written, l.Text, w)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.take(thing, l.Written, l.Text, tells, found)
+	s.reached(thing, path, l.Next)
+}
+
+// listen tells whether a line is one of those that signs look for, and what is
+// unusual about it.
+func (s *senses) listen(at time.Time, text string, w *tail) (tells bool, found []logs.Finding) {
 	if w != nil {
 		w.mu.Lock()
 		var id logs.ID
@@ -184,10 +202,15 @@ func (s *senses) hear(thing string, at time.Time, text string, w *tail) {
 		w.notice(at, id)
 		w.mu.Unlock()
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	return s.signs.Load().Any(text), found
+}
+
+// take keeps what a line tells. s.mu is held.
+func (s *senses) take(thing string, at time.Time, text string, tells bool, found []logs.Finding) {
 	s.lines++
-	s.memory.Read(thing, at, text)
+	if s.memory.Read(thing, at, text) {
+		s.news = true
+	}
 	if tells {
 		s.say(engine.Symptom{Thing: thing, Source: engine.FromLog, Text: text, Since: at, At: at})
 	}
@@ -213,11 +236,14 @@ func (s *senses) caller(thing string) *tail {
 func (s *senses) say(y engine.Symptom) {
 	list := s.said[y.Thing]
 	if i := slices.IndexFunc(list, func(o engine.Symptom) bool { return o.Name == y.Name && o.Text == y.Text }); i >= 0 {
-		y.Since = list[i].Since
+		if list[i].Absent == y.Absent {
+			y.Since = list[i].Since
+		}
 		list = slices.Delete(list, i, i+1)
 	}
 	list = append(list, y)
 	s.said[y.Thing] = list[max(0, len(list)-maxSaid):]
+	s.news = true
 }
 
 // follow reads the log files that a thing's labels name, or no longer.
@@ -236,7 +262,14 @@ func (s *senses) follow(ctx context.Context, wait *sync.WaitGroup, a *App, t eng
 		old.stop()
 		delete(s.tails, t.ID)
 	}
+	for path := range s.marks[t.ID] { // whoever names a file again begins at its end
+		if !slices.Contains(files, path) {
+			delete(s.marks[t.ID], path)
+			s.news = true
+		}
+	}
 	if all == "" {
+		delete(s.marks, t.ID)
 		return
 	}
 	following, stop := context.WithCancel(a.running)
@@ -244,9 +277,26 @@ func (s *senses) follow(ctx context.Context, wait *sync.WaitGroup, a *App, t eng
 	s.tails[t.ID] = w
 	for _, path := range files {
 		wait.Go(func() {
-			err := data.FollowLog(following, a.clock, path, func(line string) { s.hear(t.ID, a.clock.Now(), line, w) })
-			if err != nil && following.Err() == nil {
+			for failures := 0; ; failures++ {
+				err := data.Follow(following, &data.LogFollower{
+					Path: path, Clock: a.clock, From: s.mark(t.ID, path),
+					Line: func(l data.LogLine) { s.hearFile(t.ID, path, l, w) },
+					Begin: func(at data.LogMark) {
+						s.mu.Lock()
+						defer s.mu.Unlock()
+						s.reached(t.ID, path, at)
+					},
+				}, a.log)
+				if err == nil || following.Err() != nil {
+					return
+				}
 				a.log.Warn("a log file is not followed", "file", path, "err", err)
+				due, stop := a.clock.After(loop.Backoff(failures))
+				select {
+				case <-due:
+				case <-following.Done():
+				}
+				stop()
 			}
 		})
 	}
@@ -283,7 +333,7 @@ func (s *senses) present(ids map[string]bool, now time.Time, answers bool) (out 
 			delete(s.said, id)
 		}
 		out = append(out, list...)
-		if s.tails[id] != nil { // its logs are read: what is not there was not said
+		if s.tails[id] != nil || s.callers[id] != nil { // its logs are read: what is not there was not said
 			out = append(out, engine.Symptom{Thing: id, Source: engine.FromLog, Absent: true, At: now})
 		}
 	}
@@ -312,6 +362,7 @@ func (s *senses) forget(ids []string, t time.Time) {
 			delete(s.answers, k)
 		}
 	}
+	s.news = true
 	for _, id := range ids {
 		if list := slices.DeleteFunc(s.said[id], func(y engine.Symptom) bool { return !y.At.After(t) }); len(list) == 0 {
 			delete(s.said, id)

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -88,5 +90,80 @@ func TestTrapsOfVersion3ComeIn(t *testing.T) {
 	conf := secret("c.yaml", "intake:\n  traps: {address: \"127.0.0.1:0\", users: [{name: w, auth_file: "+filepath.Join(dir, "none")+"}]}\n")
 	if code, _, e := do(t, "serve", "--data", filepath.Join(dir, "other"), "--listen", "127.0.0.1:0", "--config", conf); code != 1 || !strings.Contains(e, "intake.traps.users[0].auth_file") {
 		t.Errorf("%d %s", code, e)
+	}
+}
+
+// Proves A06, A10: what logs say is heard once, over a SIGKILL and a rotation while
+// nobody ran: a line written meanwhile is heard, one that was heard is not heard
+// again, one that was written long ago is no alert; errors of memory that came
+// before by syslog are foreseen after.
+func TestLogsAreReadOnAfterAKill(t *testing.T) {
+	at, file := udpPort(t), filepath.Join(t.TempDir(), "his.log")
+	write := func(path string, lines ...string) {
+		t.Helper()
+		f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		if _, err := f.WriteString(strings.Join(lines, "\n") + "\n"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(file, "what was there before the program was")
+	p := startProgram(t, fmt.Sprintf("intake:\n  syslog: {udp: %q}\noperations: {every: 1s, settle: 1s}\n", at))
+	p.thing("his", engine.Thing{Class: engine.ClassApplication, Labels: map[string]string{"log_files": file}})
+	p.thing("srv-1", engine.Thing{Class: engine.ClassHost, Address: "127.0.0.1"})
+	lines := func() (n int) {
+		code, raw := p.asked(http.MethodGet, "/api/operations/overview", nil)
+		var o struct{ Collector struct{ Lines int } }
+		if err := json.Unmarshal(raw, &o); err != nil || code != http.StatusOK {
+			t.Fatalf("%d %s", code, raw)
+		}
+		return o.Collector.Lines
+	}
+	saved := func() string {
+		raw, _ := os.ReadFile(filepath.Join(p.dir, "apps", "operations", "heard.json"))
+		return string(raw)
+	}
+	p.until("following", time.Minute, func() bool { return strings.Contains(saved(), file) })
+	write(file, "2026-03-02 08:00:01 started", "2026-03-02 08:00:02 FATAL: remaining connection slots are reserved")
+	p.until("the alert", time.Minute, func() bool { return p.alerted("his", "connections-refused-full") })
+
+	// A module whose errors come again and again.
+	memory := "EDAC MC1: 40 CE memory read error on CPU_SrcID#0_MC#1_Chan#0_DIMM#1 (channel:0 slot:1 page:0x1f offset:0x40 grain:32 syndrome:0x0 - err_code:0x0101:0x0090 socket:0 imc:1 rank:1 bg:2 ba:3 row:0x1c3d col:0x3f8)"
+	conn, err := net.Dial("udp", at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := fmt.Fprintf(conn, "<4>1 %s srv-1 kernel - - - %s", time.Now().Format(time.RFC3339), memory); err != nil {
+		t.Fatal(err)
+	}
+	p.until("the memory error", time.Minute, func() bool { return strings.Contains(saved(), "DIMM#1") && lines() == 3 })
+	if found := list[engine.Prediction](p, "forecasts"); len(found) > 0 {
+		t.Fatalf("foreseen already: %+v", found)
+	}
+
+	p.kill()
+	write(file, "2026-03-02 08:01:00 java.lang.OutOfMemoryError: Metaspace")
+	ago := time.Now().Add(-2 * time.Hour)
+	if err := errors.Join(os.Rename(file, file+".1"), os.Chtimes(file+".1", ago, ago)); err != nil {
+		t.Fatal(err)
+	}
+	write(file, "2026-03-02 09:00:00 started", "2026-03-02 09:00:01 java.lang.OutOfMemoryError: Java heap space")
+	p.start()
+	p.until("what was written meanwhile", time.Minute, func() bool { return lines() >= 3 })
+	p.until("the alert", time.Minute, func() bool { return p.alerted("his", "heap-error") })
+	p.until("the forecast", time.Minute, func() bool {
+		return slices.ContainsFunc(list[engine.Prediction](p, "forecasts"), func(f kept[engine.Prediction]) bool { return f.Data.Kind == engine.PredictMemory })
+	})
+	write(file, "2026-03-02 09:00:02 went on")
+	p.until("the next line", time.Minute, func() bool { return lines() >= 4 })
+	if n := lines(); n != 4 {
+		t.Errorf("%d lines were read after the kill, not those 4 that came since", n)
+	}
+	if p.alerted("his", "metaspace-error") {
+		t.Error("what was said two hours ago is said now")
 	}
 }

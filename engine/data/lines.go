@@ -5,7 +5,6 @@ import (
 	"log/slog"
 
 	"zhiwei/drive/log"
-	"zhiwei/kernel/clock"
 )
 
 // A LogFollower follows a log file, a LogLine is a line of it, a LogMark a place in
@@ -33,9 +32,4 @@ func Follow(ctx context.Context, f *LogFollower, warn *slog.Logger) error {
 		line(l)
 	}
 	return f.Run(ctx)
-}
-
-// FollowLog is Follow from the end of the file.
-func FollowLog(ctx context.Context, clk clock.Clock, path string, line func(string)) error {
-	return Follow(ctx, &LogFollower{Path: path, Clock: clk, Line: func(l LogLine) { line(l.Text) }}, slog.New(slog.DiscardHandler))
 }
