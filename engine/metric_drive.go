@@ -126,6 +126,7 @@ var _ = declare(
 	Metric{Name: "database_binary_log_bytes", Type: Gauge, Unit: "By", Title: tr("二进制日志大小", "Size of the binary logs")},
 	Metric{Name: "database_replication_receiving", Type: Gauge, Unit: "1", Title: tr("副本在接收日志", "Replica receives the log")},
 	Metric{Name: "database_replication_applying", Type: Gauge, Unit: "1", Title: tr("副本在应用日志", "Replica applies the log")},
+	Metric{Name: "database_replication_paused", Type: Gauge, Unit: "1", Title: tr("副本的应用被暂停", "Somebody paused what the replica applies")},
 	Metric{Name: "database_replication_failed", Type: Gauge, Unit: "1", Title: tr("副本应用日志出错", "Replica stopped at a change that it could not apply")},
 	Metric{Name: "database_connect_seconds", Type: Gauge, Unit: "s", Title: tr("数据库连接用时", "Time a connection and sign-in took")},
 	Metric{Name: "database_temporary_bytes_total", Type: Counter, Unit: "By", Labels: perDatabase, Title: tr("临时文件字节", "Bytes written to temporary files")},

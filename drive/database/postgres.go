@@ -92,7 +92,7 @@ var (
 		coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn), -1)::float8 from pg_stat_replication order by 1 limit 200`, (*postgres).replicas}
 	replica = part{"receiver", `select coalesce((select status from pg_stat_wal_receiver limit 1), '') = 'streaming',
 		coalesce(pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn(), false),
-		coalesce(extract(epoch from clock_timestamp() - pg_last_xact_replay_timestamp()), -1)::float8`, (*postgres).receiver}
+		coalesce(extract(epoch from clock_timestamp() - pg_last_xact_replay_timestamp()), -1)::float8, pg_is_wal_replay_paused()`, (*postgres).receiver}
 	slots = part{"slots", `select slot_name, coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn), -1)::float8 from pg_replication_slots where not active order by 1 limit 200`, (*postgres).slots}
 	sizes = part{"sizes", `select datname, pg_database_size(oid)::float8 from pg_database where datallowconn and not datistemplate and has_database_privilege(oid, 'CONNECT') order by 1 limit 200`, (*postgres).sizes}
 )
@@ -291,11 +291,12 @@ func (*postgres) slots(_ *Target, out *told, rows pgx.Rows) error {
 // it got is not behind, however long ago the last change was.
 func (*postgres) receiver(_ *Target, out *told, rows pgx.Rows) error {
 	for rows.Next() {
-		var streaming, applied bool
+		var streaming, applied, paused bool
 		var age float64
-		if err := rows.Scan(&streaming, &applied, &age); err != nil {
+		if err := rows.Scan(&streaming, &applied, &age, &paused); err != nil {
 			return err
 		}
+		out.add("database_replication_paused", truth(paused))
 		out.add("database_replication_connected", truth(streaming))
 		switch {
 		case streaming && applied:

@@ -151,6 +151,20 @@ func replicated(t *testing.T, s *storetest.PostgresServer) {
 		lag, told := v["database_replication_lag_seconds"]
 		return err == nil && v["database_is_replica"] == 1 && v["database_replication_connected"] == 1 && told && lag < 60
 	})
+	// Somebody pauses it for a look, and forgets.
+	there := client(t, replica.URL)
+	for _, c := range []struct {
+		sql  string
+		want float64
+	}{{"select pg_wal_replay_pause()", 1}, {"select pg_wal_replay_resume()", 0}} {
+		if _, err := there.Exec(t.Context(), c.sql); err != nil {
+			t.Fatal(err)
+		}
+		until(t, replica, func(v map[string]float64, err error) bool {
+			paused, told := v["database_replication_paused"]
+			return err == nil && told && paused == c.want
+		})
+	}
 	primary := &Target{URL: at, Clock: clock.System()}
 	until(t, primary, func(v map[string]float64, err error) bool {
 		_, told := v["database_replication_lag_bytes walreceiver@127.0.0.1"]
