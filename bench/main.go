@@ -48,6 +48,7 @@ var areas = []area{
 	{"nab", "Anomalies in the series of the Numenta Anomaly Benchmark", false, anomalies},
 	{"loghub", "Log templates over LogHub", false, logTemplates},
 	{"rootcause", "Root causes in the cases of Sock Shop and PetShop", false, rootCauses},
+	{"lines", "Log lines into the running program", false, logIntake},
 	{"scale", "Many devices measured by the running program", false, scale},
 	{"smart", "What is foreseen, and alerts in groups", false, foresight},
 }

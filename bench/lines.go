@@ -1,0 +1,152 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+)
+
+const (
+	linesCommand = "go run ./bench -only lines"
+	// lineRate is how many lines a second issue 4 asks for, lineSenders how many
+	// devices they come from, lineBeat how often each writes.
+	lineRate    = 20_000
+	lineSenders = 50
+	lineBeat    = 50 * time.Millisecond
+)
+
+// logIntake sends the messages of LogHub to the running program by syslog over TCP
+// (RFC 5424) at a steady rate, as fifty hosts of the ledger: each line is asked for
+// the signs of the knowledge packs and learnt to templates, with how often each
+// comes from each host.
+func logIntake(ctx context.Context, b *bench, _ string) (err error) {
+	files, err := filepath.Glob(filepath.Join(b.data, "loghub", "*", "*_2k.log_structured_corrected.csv"))
+	if err != nil {
+		return err
+	}
+	var all []string
+	for _, name := range files {
+		messages, _, err := readLogHub(name)
+		if err != nil {
+			return err
+		}
+		all = append(all, messages...)
+	}
+	if len(all) == 0 {
+		return fmt.Errorf("no LogHub data in %s: nothing is sent", filepath.Join(b.data, "loghub"))
+	}
+	door, err := freeAddress()
+	if err != nil {
+		return err
+	}
+	config := filepath.Join(b.work, "lines.yaml")
+	if err := os.WriteFile(config, fmt.Appendf(nil, "intake: {syslog: {tcp: %q}}\n", door), 0o600); err != nil {
+		return err
+	}
+	s, err := b.serve(ctx, filepath.Join(b.work, "lines"), "", "--config", config)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.stop()) }()
+	token, err := s.token(ctx)
+	if err != nil {
+		return err
+	}
+	for i := range lineSenders {
+		var made struct{ ID string }
+		if err := s.send(ctx, token, "/api/things", map[string]any{"data": map[string]any{"name": fmt.Sprint("bench-", i), "class": "host"}}, &made); err != nil {
+			return err
+		}
+		if err := s.send(ctx, token, "/api/things/"+made.ID+"/do/confirm", map[string]any{}, nil); err != nil {
+			return err
+		}
+	}
+	// The first lines, until the ledger is known, warm it up.
+	read, err := s.sendLines(ctx, token, door, all, 3*time.Second)
+	if err != nil {
+		return err
+	}
+	m := metered(s.cmd.Process.Pid)
+	before := read
+	sent := lineCount(b.long(30 * time.Second))
+	if read, err = s.sendLines(ctx, token, door, all, b.long(30*time.Second)); err != nil {
+		return err
+	}
+	spent, took := processTime(m.pid)-m.program, time.Since(m.at)
+	got := read - before
+	b.add(Figure{
+		Name: "Log lines to signs and templates, by syslog into the running program", Goal: Goal{AtLeast: lineRate * 0.999}, Got: float64(got) / b.long(30*time.Second).Seconds(), Unit: "lines/s", Command: linesCommand,
+		Note: fmt.Sprintf("%d of %d lines of %d hosts in %v; %.1f µs of processor time a line, %.2f processors", got, sent, lineSenders, took.Round(100*time.Millisecond), 1e6*spent.Seconds()/float64(max(got, 1)), spent.Seconds()/took.Seconds()),
+	})
+	return nil
+}
+
+// lineCount is how many lines are sent in a time.
+func lineCount(d time.Duration) int64 {
+	return int64(d/lineBeat) * lineSenders * int64(lineBeat.Seconds()*lineRate/lineSenders)
+}
+
+// sendLines sends for a time, and gives how many lines the program has read when
+// it reads no more.
+func (s *served) sendLines(ctx context.Context, token, door string, all []string, d time.Duration) (read int64, err error) {
+	var wait sync.WaitGroup
+	failed := make([]error, lineSenders)
+	for i := range lineSenders {
+		wait.Go(func() { failed[i] = sendAs(ctx, door, i, all, d) })
+	}
+	wait.Wait()
+	if err := errors.Join(failed...); err != nil {
+		return 0, err
+	}
+	for range 120 {
+		var o struct {
+			Collector struct{ Lines int64 }
+		}
+		if err := s.get(ctx, token, "/api/operations/overview", &o); err != nil {
+			return 0, err
+		}
+		if o.Collector.Lines == read && read > 0 {
+			return read, nil
+		}
+		read = o.Collector.Lines
+		if err := rest(ctx, 500*time.Millisecond); err != nil {
+			return 0, err
+		}
+	}
+	return 0, fmt.Errorf("after a minute lines are still read, or none was: %d", read)
+}
+
+// sendAs sends as one host.
+func sendAs(ctx context.Context, door string, i int, all []string, d time.Duration) error {
+	c, err := net.Dial("tcp", door)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	w := bufio.NewWriterSize(c, 64<<10)
+	at := i * len(all) / lineSenders
+	tick := time.NewTicker(lineBeat)
+	defer tick.Stop()
+	for beats := int64(d / lineBeat); beats > 0; beats-- {
+		now := time.Now().UTC().Format("2006-01-02T15:04:05.000000Z07:00")
+		for range int(lineBeat.Seconds() * lineRate / lineSenders) {
+			fmt.Fprintf(w, "<134>1 %s bench-%d bench - - - %s\n", now, i, all[at%len(all)])
+			at++
+		}
+		if err := w.Flush(); err != nil {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
