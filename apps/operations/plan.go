@@ -76,12 +76,15 @@ func (s *step) plan(ctx context.Context, th *thought, o *engine.Occurrence) erro
 	return s.call(ctx, "no-remedy", "没有可以自动施行的处置，或都已试过。", "No remedy is left that may be done automatically.", th)
 }
 
+// sure is how probable a fault is of which more looks would tell nothing new.
+const sure = 0.9
+
 // mayBecomeSure tells whether a remedy is refused that more certainty would
 // allow.
 func (s *step) mayBecomeSure(v engine.Verdict) bool {
 	for _, i := range v.Faults {
 		for _, r := range v.Hypotheses[i].Remedies {
-			if r.Runbook != knowledge.CallPerson && !r.Allowed() {
+			if r.Runbook != knowledge.CallPerson && !r.Allowed() && v.Hypotheses[i].Probability < sure {
 				return true
 			}
 		}

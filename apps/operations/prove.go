@@ -121,19 +121,31 @@ func (s *step) prove(ctx context.Context, try *engine.Try) error {
 	return nil
 }
 
-// call asks a person once an occurrence and reason, with all that was thought
-// and tried.
+// call asks a person once an occurrence, reason and thing at fault, with all that
+// was thought and tried: what turns out to be ill while a person is at something
+// else is told too.
 func (s *step) call(ctx context.Context, why, zh, en string, th *thought) error {
 	s.again = 5 * glance
 	o := s.t.Last()
-	if s.rec.State == engine.Open && s.verb != engine.Recover {
+	cause := ""
+	if v := th.verdict; v.Known && len(v.Faults) > 0 {
+		cause = v.Hypotheses[s.rootFirst(v)[0]].Thing
+		zh, en = zh+"（"+s.name(cause)+"）", en+" ("+s.name(cause)+")"
+	}
+	zh, en = "呼叫值班人员："+zh, "A person is called: "+en
+	switch {
+	case s.rec.State == engine.Open && s.verb != engine.Recover:
 		o.Outcome = engine.OutcomeCalled
-		s.tell(engine.MomentCalled, "", "呼叫值班人员："+zh, "A person is called: "+en)
+		s.tell(engine.MomentCalled, "", zh, en)
 		s.verb = engine.Escalate
+	case s.rec.State == engine.Escalated && !slices.ContainsFunc(s.t.Moments, func(m engine.Moment) bool {
+		return m.What == engine.MomentCalled && m.Say.ZH == zh && !m.At.Before(o.DetectedAt)
+	}):
+		s.tell(engine.MomentCalled, "", zh, en)
 	}
 	return s.h.Call(ctx, loop.Task{
 		Title: "“" + s.t.Service + "”需要人工处理", Text: s.reasons(th, zh, en), Role: engine.RoleOps, About: s.rec.Key.String(), Cause: "call",
-	}, why, s.rec.Key.String(), o.DetectedAt.Format(time.RFC3339Nano))
+	}, why, s.rec.Key.String(), cause, o.DetectedAt.Format(time.RFC3339Nano))
 }
 
 // reasons is what a person reads first.

@@ -55,7 +55,7 @@ func TestAPortOfASwitchIsTheOneOfTheLedger(t *testing.T) {
 		{ID: "p6", Name: "GE6", Class: engine.ClassPort, State: engine.Confirmed, On: member},
 		{ID: "h", Class: engine.ClassHost, State: engine.Confirmed, On: []engine.Link{{Type: engine.ConnectedTo, Thing: "p5"}}},
 	})
-	given := told(t, "sw/ increase(interface_flaps_total[15m]){interface=GE5}=9", "sw/ interface_up{interface=GE6}=0", "sw/ interface_enabled{interface=GE6}=1", "sw/ interface_up{interface=GE7}=0", "sw/ interface_enabled{interface=GE7}=1")
+	given := told(t, "sw/ increase(interface_flaps_total[5m]){interface=GE5}=9", "sw/ interface_up{interface=GE6}=0", "sw/ interface_enabled{interface=GE6}=1", "sw/ interface_up{interface=GE7}=0", "sw/ interface_enabled{interface=GE7}=1")
 	got := map[string]bool{}
 	for _, s := range b.Seen(topo, given) {
 		got[s.Thing+" "+s.Sign] = true

@@ -249,7 +249,7 @@ func (g *Grouper) linkThings(near []*item, u *union) {
 		for _, r := range g.index.over(a.node) {
 			p := r.at
 			for _, b := range at[p] {
-				if within(a, b) && r.steps <= carries[b.Severity] {
+				if within(a, b) && r.steps <= carries[b.Severity] && (!r.loose || r.steps == 1 || b.Severity == engine.Critical) {
 					u.join(a, b)
 				}
 			}

@@ -26,8 +26,12 @@ type link struct {
 	spare bool
 }
 
-// reach is a node and how many links away it is.
-type reach struct{ at, steps int32 }
+// reach is a node and how many links away it is. It is loose where every way
+// there goes over power, cooling or the place: they take all with them or nothing.
+type reach struct {
+	at, steps int32
+	loose     bool
+}
 
 func newIndex(topo *engine.Topology) *index {
 	x := &index{topo: topo, ids: topo.IDs(), at: map[string]int32{}}
@@ -126,28 +130,57 @@ func (x *index) over(i int32) []reach {
 		return nil
 	}
 	if x.above[i] == nil {
-		seen := map[int32]bool{i: true}
-		out := []reach{}
-		edge := []int32{i}
-		for steps := int32(1); len(edge) > 0; steps++ {
-			var next []int32
-			for _, at := range edge {
-				for _, l := range x.up[at] {
-					if !seen[l.to] {
-						seen[l.to] = true
-						next = append(next, l.to)
-					}
-				}
+		out := x.climb(i, false)
+		tight := map[int32]int32{}
+		for _, r := range x.climb(i, true) {
+			tight[r.at] = r.steps
+		}
+		for k := range out {
+			steps, there := tight[out[k].at]
+			if out[k].loose = !there; there {
+				out[k].steps = steps
 			}
-			slices.Sort(next)
-			for _, j := range next {
-				out = append(out, reach{j, steps})
-			}
-			edge = next
 		}
 		x.above[i] = out
 	}
 	return x.above[i]
+}
+
+// climb is what a node stands on, nearest first, by all links or by those that
+// carry what is less than a loss.
+func (x *index) climb(i int32, tight bool) []reach {
+	seen := map[int32]bool{i: true}
+	out := []reach{}
+	edge := []int32{i}
+	for steps := int32(1); len(edge) > 0; steps++ {
+		var next []int32
+		for _, at := range edge {
+			for _, l := range x.up[at] {
+				if !seen[l.to] && !(tight && x.loose(l)) {
+					seen[l.to] = true
+					next = append(next, l.to)
+				}
+			}
+		}
+		slices.Sort(next)
+		for _, j := range next {
+			out = append(out, reach{at: j, steps: steps})
+		}
+		edge = next
+	}
+	return out
+}
+
+// loose tells whether a link is one of power, cooling or place.
+func (x *index) loose(l link) bool {
+	switch l.by {
+	case engine.PoweredBy, engine.CooledBy:
+		return true
+	case engine.MemberOf:
+		t, _ := x.topo.Thing(x.ids[l.to])
+		return t.Class == engine.ClassRack || t.Class == engine.ClassRoom
+	}
+	return false
 }
 
 // labels are what matchers see of an alert.
