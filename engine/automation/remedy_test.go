@@ -140,12 +140,15 @@ func TestNamesAreAskedOfServersThatAnswer(t *testing.T) {
 func TestLoadIsShed(t *testing.T) {
 	w, dir := shippedWorld(t), t.TempDir()
 	program, log := controlled(t, dir)
-	w.thing("ups1", "", map[string]string{"control": program, "shed": "reports, teaching"})
+	for _, s := range []string{"reports", "teaching"} { // archive is down already, and stays so
+		w.must(os.WriteFile(filepath.Join(dir, "up-"+s), nil, 0o600))
+	}
+	w.thing("ups1", "", map[string]string{"control": program, "shed": "reports, archive, teaching"})
 	run := w.order("shed-load", map[string]any{"thing": "ups1"}, false)
 	w.until(run, engine.RunSucceeded)
 	w.must(w.say(person, run, engine.RunUndo, nil))
 	w.until(run, engine.RunUndone)
-	if got := read(t, log); got != "stop reports\nstop teaching\nstart teaching\nstart reports\n" {
+	if got := read(t, log); got != "status reports\nstop reports\nstatus archive\nstatus teaching\nstop teaching\nstart teaching\nstart reports\n" {
 		t.Errorf("%q\n%s", got, w.story(run))
 	}
 	w.thing("ups2", "", map[string]string{"control": program})
@@ -218,13 +221,13 @@ func TestACertificateIsRenewed(t *testing.T) {
 	if _, err := c.Verify(x509.VerifyOptions{Roots: roots, DNSName: "his.example"}); err != nil || len(c.IPAddresses) != 1 || c.SerialNumber.Int64() == 7 || time.Until(c.NotAfter) < 300*24*time.Hour {
 		t.Errorf("%v, until %v, %v\n%s", err, c.NotAfter, c.IPAddresses, w.story(run))
 	}
-	if read(t, log) != "reload his\n" || read(t, file("cert.pem.before")) != before {
+	if read(t, log) != "status his\nreload his\nstatus his\n" || read(t, file("cert.pem.before")) != before {
 		t.Errorf("%q", read(t, log))
 	}
 	w.must(w.say(person, run, engine.RunUndo, nil))
 	w.until(run, engine.RunUndone)
-	if read(t, file("cert.pem")) != before {
-		t.Error("the former one is not back")
+	if read(t, file("cert.pem")) != before || !strings.HasSuffix(read(t, log), "restart his\n") {
+		t.Error("the former one is not back, or the service does not know")
 	}
 	// A key that is not the certificate's: nothing changes.
 	ssl("genpkey", "-algorithm", "RSA", "-out", "other.pem")

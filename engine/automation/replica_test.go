@@ -133,6 +133,16 @@ func TestAReplicaIsRepaired(t *testing.T) {
 		t.Errorf("a restart was enough: %v", err)
 	}
 
+	if got := ask(t, r.url, "select pg_wal_replay_pause()"); got != "" {
+		t.Fatal(got)
+	}
+	w.until(w.order("database-resume-replay", map[string]any{"thing": "his2"}, false), engine.RunSucceeded)
+	if got := ask(t, r.url, "select pg_is_wal_replay_paused()"); got != "f" {
+		t.Errorf("its replay is paused: %s", got)
+	}
+	w.thing("his1", "", map[string]string{"database": primary})
+	w.until(w.order("database-resume-replay", map[string]any{"thing": "his1"}, false), engine.RunFailed, engine.RunUndone) // no replica
+
 	if out, err := exec.Command(r.control, "stop", "db").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}

@@ -22,10 +22,11 @@ import (
 // The labels of a device that say how it is set. How it is measured is said by
 // the labels of engine/data, of which snmp, modbus and modbus_map serve here too.
 const (
-	LabelSNMP      = "snmp"       // yes, HOST[:PORT] or :PORT
-	LabelSNMPSet   = "snmp_set"   // credential that may write: as snmp_credential of engine/data
-	LabelModbus    = "modbus"     // as snmp
-	LabelModbusSet = "modbus_set" // registers to write where they are others than those of modbus_map
+	LabelSNMP      = "snmp"         // yes, HOST[:PORT] or :PORT
+	LabelSNMPSet   = "snmp_set"     // credential that may write: as snmp_credential of engine/data
+	LabelUplinks   = "snmp_uplinks" // ports, separated by commas, behind which the device itself is out of reach
+	LabelModbus    = "modbus"       // as snmp
+	LabelModbusSet = "modbus_set"   // registers to write where they are others than those of modbus_map
 )
 
 // address is where a device is asked, by a label of its that says so.
@@ -71,18 +72,24 @@ func doPort(ctx context.Context, c *Call) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	var p snmp.Port
 	action := c.Text("action")
-	if action == "status" {
-		p, err = t.Port(ctx, c.Text("port"))
-	} else {
-		p, err = t.EnablePort(ctx, c.Text("port"), action == "on")
-	}
+	p, err := t.Port(ctx, c.Text("port"))
 	if err != nil {
 		return Result{}, err
 	}
+	for up := range strings.SplitSeq(c.Target.Labels[LabelUplinks], ",") {
+		if action == "off" && strings.TrimSpace(up) == p.Name {
+			return Result{}, errs.E(errs.Conflict, "snmp-port", c.Target.Name, p.Name+" 是上联口（标签 snmp_uplinks）：关了它就够不到设备，打不开了。", p.Name+" is an uplink (label snmp_uplinks): once it is off the device is out of reach, and it cannot be turned on.")
+		}
+	}
+	was := p.Enabled
+	if action != "status" {
+		if p, err = t.EnablePort(ctx, c.Text("port"), action == "on"); err != nil {
+			return Result{}, err
+		}
+	}
 	fmt.Fprintf(c.Out, "%s: enabled %v, up %v\n", p.Name, p.Enabled, p.Up)
-	r := Result{OK: action == "status" || p.Enabled == (action == "on"), Detail: map[string]any{"enabled": p.Enabled, "up": p.Up}}
+	r := Result{OK: action == "status" || p.Enabled == (action == "on"), Detail: map[string]any{"enabled": p.Enabled, "up": p.Up, "changed": p.Enabled != was}}
 	if !r.OK {
 		r.Say = kind.T("设备没有照办。", "The device did not do it.")
 	}
@@ -247,25 +254,36 @@ func doModbus(ctx context.Context, c *Call) (Result, error) {
 		return Result{}, err
 	}
 	d := &modbus.Device{URL: at, Unit: uint8(unit), Clock: c.Clock(), Registers: []modbus.Register{r}}
+	read := func() (float64, error) {
+		told, err := d.Sample(ctx)
+		for _, s := range told {
+			if s.Name == r.Metric {
+				return s.Value, err
+			}
+		}
+		return math.NaN(), err
+	}
+	former, err := read()
+	if err != nil {
+		return Result{}, err // nothing was written yet
+	}
 	if err := d.Write(ctx, r, value); err != nil {
 		return Result{}, err
 	}
-	told, err := d.Sample(ctx)
+	is, err := read()
 	if err != nil {
 		return Result{}, err
-	}
-	is := math.NaN()
-	for _, s := range told {
-		if s.Name == r.Metric {
-			is = s.Value
-		}
 	}
 	fmt.Fprintf(c.Out, "%s = %v\n", r.Metric, is)
 	// The register holds steps of its scale.
 	ok := math.Abs(is-value) <= max(math.Abs(r.Scale), 1e-6)/2+1e-9
-	out := Result{OK: ok, Detail: map[string]any{"value": is}}
+	out := Result{OK: ok, Detail: map[string]any{}}
+	for name, v := range map[string]float64{"value": is, "former": former} {
+		if !math.IsNaN(v) { // NaN is no JSON
+			out.Detail[name] = v
+		}
+	}
 	if !ok {
-		out.Detail = nil // NaN is no JSON
 		out.Say = kind.T(fmt.Sprintf("写入后读出的是 %v，设备没有照办。", is), fmt.Sprintf("It reads %v afterwards; the device did not do it.", is))
 	}
 	return out, nil

@@ -13,6 +13,7 @@ import (
 
 func init() { // after the table of targets.go
 	families = append(families, "winrm_")
+	acting = append(acting, "snmp_uplinks")
 	ways = append(
 		ways,
 		way{TargetLabel{"winrm", "yes | URL", "https://10.0.0.30:5986/wsman", "node_*, namedprocess_*, service_running, antivirus_*, host_event_log_errors, clock_offset_seconds", kind.T("经 WinRM 测量 Windows 主机，不装代理；yes 即 https 与通常的端口。也看标签 service 与 process 写明的服务和进程。", "Measures a Windows machine over WinRM without an agent; yes is https with the usual port. The services and processes of the labels service and process are watched too.")}, false, (*asked).winrm},
