@@ -262,9 +262,7 @@ func (p Prober) tcp(ctx context.Context, c Check, began time.Time) Result {
 	// and drops them at once.
 	_ = conn.SetReadDeadline(time.Now().Add(linger))
 	if _, err := conn.Read(make([]byte, 1)); errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
-		r := fails(Refused, "连接一建立就被断开：端口后面没有服务。", "The connection was dropped at once: no service is behind the port.")
-		r.Why = WhyRefused
-		return r
+		return fails(Answer, "连接一建立就被断开：端口后面没有服务。", "The connection was dropped at once: no service is behind the port.")
 	}
 	r := works("端口可以连接。", "The port takes connections.")
 	r.Latency = took

@@ -94,7 +94,7 @@ func TestChecks(t *testing.T) {
 		{"http refused", probe.Check{HTTP: "http://" + nobody + "/"}, false, probe.Refused, ""},
 		{"http without a host", probe.Check{HTTP: "http://no-such-host.invalid/"}, false, probe.Unusable, ""},
 		{"tcp", probe.Check{TCP: web.Listener.Addr().String()}, true, "", ""},
-		{"tcp dropped at once", probe.Check{TCP: drops.Addr().String()}, false, probe.Refused, "at once"},
+		{"tcp dropped at once", probe.Check{TCP: drops.Addr().String()}, false, probe.Answer, "at once"},
 		{"tcp refused", probe.Check{TCP: nobody}, false, probe.Refused, ""},
 		{"process by number", probe.Check{Process: fmt.Sprint(os.Getppid())}, true, "", ""},
 		{"process by name, but only us", probe.Check{Process: self.Name}, false, probe.Gone, self.Name},

@@ -18,7 +18,8 @@ const (
 	// spare is how much is left where another link of the same type can take over.
 	spare = 0.1
 	// A fault of unknown nature: how probable it is, and how probable it makes any
-	// sign, at most and in multiples of what the sign is without a fault. It
+	// sign, at most (half of it on others) and in multiples of what the sign is
+	// without a fault. It
 	// competes with what is known, which has to explain one sign that proves much or
 	// several that prove little.
 	unknownPrior = 0.004
@@ -334,7 +335,11 @@ func (r *reasoning) score(c *candidate) {
 		if it.p <= otherwise {
 			continue
 		}
-		w = r.weigh(newItem(it.fact, min(it.p, unknownShows, unknownTimes*otherwise)))
+		shows := unknownShows
+		if fact.thing != c.thing {
+			shows /= 2
+		}
+		w = r.weigh(newItem(it.fact, min(it.p, shows, unknownTimes*otherwise)))
 		switch {
 		case fact.thing == c.thing:
 			none += w
