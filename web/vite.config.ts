@@ -30,7 +30,7 @@ export default defineConfig({
           // The first view waits for every file it needs, and a browser fetches six at a time: two, not twenty.
           groups: [
             { name: 'vue', test: /node_modules\/(vue|@vue|vue-router)\// },
-            { name: 'shell', test: /src\/(api\/\w+|words\/(en|index|zh)|model\/(catalogue|names|record|records|session|time|value|window)|shell\/(Line|Menu|Shell|TopBar)|parts\/(Cell|ColumnChooser|Filter|Icon|KindIcon|Moment|RecordTable|RefLink|StateTag|Told)|pages\/(Nowhere|RecordList|SignIn))\.(ts|vue)/ },
+            { name: 'shell', test: /src\/(api\/\w+|words\/(en|index|zh)|model\/(catalogue|names|record|records|session|time|value|window)|shell\/(Line|Menu|Shell|TopBar|places)|parts\/(Cell|ColumnChooser|Filter|Icon|KindIcon|Moment|RecordTable|RefLink|StateTag|Told)|pages\/(Nowhere|RecordList|SignIn))\.(ts|vue)/ },
           ],
         },
       },

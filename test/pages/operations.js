@@ -13,11 +13,21 @@ const keeper = { login: 'ops', password: 'watcher of samples 77' }
 export class Operations {
   static async open() {
     const world = new Operations()
-    world.folder = mkdtempSync(join(tmpdir(), 'zhiwei-service-'))
+    try {
+      await world.fill()
+    } catch (error) {
+      await world.close() // what was begun must not keep the tests waiting
+      throw error
+    }
+    return world
+  }
+
+  async fill() {
+    this.folder = mkdtempSync(join(tmpdir(), 'zhiwei-service-'))
     /** What the sample work writes, and its undoing takes away. */
-    world.written = join(world.folder, 'written by a run')
-    world.house = await House.open({ config: 'operations: {every: 1s, measure: 1s, settle: 1s, patience: 30s}\n' })
-    const { house } = world
+    this.written = join(this.folder, 'written by a run')
+    this.house = await House.open({ config: 'operations: {every: 1s, measure: 1s, settle: 1s, patience: 30s}\n' })
+    const { house } = this
     await house.settle()
     const security = await house.person()
     await signIn(security, house.people['security-admin'].login, house.people['security-admin'].password)
@@ -31,9 +41,9 @@ export class Operations {
     await security.context().close()
     const page = await house.person()
     await changeFirst(page, { ...keeper, oneTime })
-    world.service = await control(world.folder)
-    world.service.run('start')
-    await until(async () => (await fetch(world.service.url)).ok, 'the sample service')
+    this.service = await control(this.folder)
+    this.service.run('start')
+    await until(async () => (await fetch(this.service.url)).ok, 'the sample service')
     const refused = await page.evaluate(async ({ script, url, warranty, book, cases }) => {
       const headers = { 'Content-Type': 'application/json', 'X-Zhiwei-CSRF': '1' }
       const send = async (path, body) => {
@@ -54,13 +64,12 @@ export class Operations {
       } catch (error) {
         return String(error)
       }
-    }, { script: world.service.script, url: world.service.url, warranty: new Date(Date.now() + 20 * 86_400_000).toISOString().slice(0, 10), book: sampleWork(world.written), cases: sampleCases })
+    }, { script: this.service.script, url: this.service.url, warranty: new Date(Date.now() + 20 * 86_400_000).toISOString().slice(0, 10), book: sampleWork(this.written), cases: sampleCases })
     if (refused) throw new Error(refused)
     await page.context().close()
     // What may fail is looked for at the start and four times an hour.
     await house.stop()
     await house.serve()
-    return world
   }
 
   async enter({ viewport = desk, language = 'zh', theme = 'light' } = {}) {

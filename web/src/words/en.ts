@@ -62,6 +62,7 @@ export const en: Record<Key, string> = {
   'search.hits': 'Results',
   'search.none': 'Nothing found. Try another word, or the initials of the pinyin.',
   'search.hint': '↑↓ choose, Enter opens, Esc closes',
+  'search.page': 'Page',
   'search.list': 'List',
   'search.action': 'Create',
 

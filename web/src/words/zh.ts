@@ -60,6 +60,7 @@ export const zh = {
   'search.hits': '查找结果',
   'search.none': '没有找到。换个词，或用拼音首字母再试。',
   'search.hint': '↑↓ 选择，Enter 打开，Esc 关闭',
+  'search.page': '页面',
   'search.list': '列表',
   'search.action': '新建',
 
