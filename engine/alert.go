@@ -283,7 +283,7 @@ func alerts() kind.Kind {
 		},
 		Access: []kind.Grant{{Role: RoleOps, Can: []string{"read", "history"}}, mgr},
 		View: kind.View{
-			TitleField: "name", Columns: []string{"severity", "thing", "name", "text", "state", "reason", "since", "until"},
+			TitleField: "text", Columns: []string{"severity", "thing", "name", "text", "state", "reason", "since", "until"},
 			Filters: []string{"thing", "name", "severity", "_state", "reason", "since"}, Sort: "-since", Menu: "ops", Icon: "Bell", Order: 15,
 		},
 		Lifecycle: &kind.Lifecycle{Start: Firing, States: []kind.State{

@@ -263,6 +263,7 @@ func Incident() kind.Kind {
 		},
 		Search: []kind.Param{
 			kind.ByToken("service"), kind.ByToken("group"), kind.ByToken("severity"),
+			{Name: "words", Type: kind.WordsParam, Path: "service", Title: tr("事件名称", "Name of the incident")},
 			{Name: "thing", Type: kind.TokenParam, Path: "things", Title: tr("有征象的对象", "Things with signs")},
 			{Name: "about", Type: kind.ReferenceParam, Path: "about", To: []string{ServiceKind, ThingKind}},
 			{Name: "outcome", Type: kind.TokenParam, Path: "occurrences.outcome", Title: tr("结果", "Outcome")},

@@ -225,7 +225,7 @@ func FailureMode() kind.Kind {
 		},
 		Access: []kind.Grant{teaches, mgr},
 		View: kind.View{
-			TitleField: "mode", Columns: []string{"mode", "title", "class", "version", "state"}, Filters: []string{"title", "class", "_state"},
+			TitleField: "title", Columns: []string{"mode", "title", "class", "version", "state"}, Filters: []string{"title", "class", "_state"},
 			Sort: "mode", Menu: "ops", Icon: "Collection", Order: 60,
 		},
 		Lifecycle: judged("body", "version", "pack", "title", "help", "class", "source"),
