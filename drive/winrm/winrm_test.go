@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -270,7 +271,8 @@ func (a *acceptor) Seal(message []byte) ([]byte, error) {
 const gss = `
 import sys, base64, gssapi
 mech = gssapi.OID.from_int_seq("1.3.6.1.4.1.311.2.2.10")
-ctx = gssapi.SecurityContext(usage="accept", creds=gssapi.Credentials(usage="accept", mechs=[mech]))
+bound = sys.argv[1] and gssapi.raw.ChannelBindings(application_data=base64.b64decode(sys.argv[1])) or None
+ctx = gssapi.SecurityContext(usage="accept", creds=gssapi.Credentials(usage="accept", mechs=[mech]), channel_bindings=bound)
 for line in sys.stdin:
     what, _, data = line.strip().partition(" ")
     data = base64.b64decode(data)
@@ -288,8 +290,9 @@ for line in sys.stdin:
     print(word, base64.b64encode(out or b"").decode(), flush=True)
 `
 
-// accepting makes the other sides of NTLM, which know one account.
-func accepting(t *testing.T) func() winrmtest.Acceptor {
+// accepting makes the other sides of NTLM, which know one account; channel is what
+// a login must be bound to, empty: to nothing.
+func accepting(t *testing.T, channel string) func() winrmtest.Acceptor {
 	t.Helper()
 	needs(t, "gssapi")
 	users := filepath.Join(t.TempDir(), "users")
@@ -297,7 +300,7 @@ func accepting(t *testing.T) func() winrmtest.Acceptor {
 		t.Fatal(err)
 	}
 	return func() winrmtest.Acceptor {
-		cmd := exec.Command(python, "-c", gss)
+		cmd := exec.Command(python, "-c", gss, base64.StdEncoding.EncodeToString([]byte(channel)))
 		cmd.Env = append(os.Environ(), "NTLM_USER_FILE="+users)
 		cmd.Stderr = os.Stderr
 		in, err := cmd.StdinPipe()
@@ -315,14 +318,22 @@ func accepting(t *testing.T) func() winrmtest.Acceptor {
 	}
 }
 
-// NTLM as another implementation of it (gss-ntlmssp) takes it, over https and
-// sealed over http; a wrong password is refused by it.
+// NTLM as another implementation of it (gss-ntlmssp) takes it, over https, bound
+// to its certificate, and sealed over http; a wrong password is refused by it, and
+// a login that is bound to another machine.
 func TestNTLMWithAnotherImplementation(t *testing.T) {
 	t.Parallel()
-	ntlm := accepting(t)
 	for _, plain := range []bool{false, true} {
 		s := winrmtest.New(t, plain, windows)
-		s.NTLM = ntlm
+		channel := ""
+		if !plain { // RFC 5929 §4: of a certificate signed with SHA-256
+			sum, err := hex.DecodeString(s.Fingerprint)
+			if err != nil {
+				t.Fatal(err)
+			}
+			channel = "tls-server-end-point:" + string(sum)
+		}
+		s.NTLM = accepting(t, channel)
 		c := client(t, s, nil)
 		for range 2 {
 			said, err := c.Said(t.Context(), "hello", map[string]string{"NAME": "检验科"})
@@ -337,6 +348,13 @@ func TestNTLMWithAnotherImplementation(t *testing.T) {
 		if _, err := client(t, s, func(c *winrm.Config) { c.Password = "wrong" }).Said(t.Context(), "hello", nil); !errs.Is(err, errs.Unauthenticated) {
 			t.Errorf("plain %v, a wrong password: %v", plain, err)
 		}
+		if !plain { // a login that was made for another machine
+			s.NTLM = accepting(t, "tls-server-end-point:another")
+			c.Close()
+			if _, err := c.Said(t.Context(), "hello", nil); !errs.Is(err, errs.Unauthenticated) {
+				t.Errorf("bound to another channel: %v", err)
+			}
+		}
 	}
 }
 
@@ -346,7 +364,7 @@ func TestTheServerOfTheTestsIsOneToOthers(t *testing.T) {
 	t.Parallel()
 	needs(t, "winrm")
 	s := winrmtest.New(t, true, windows)
-	s.NTLM = accepting(t)
+	s.NTLM = accepting(t, "")
 	// NTLM needs MD4, which OpenSSL gives only where it is told to.
 	conf := filepath.Join(t.TempDir(), "openssl.cnf")
 	if err := os.WriteFile(conf, []byte("openssl_conf = i\n[i]\nproviders = p\n[p]\ndefault = d\nlegacy = d\n[d]\nactivate = 1\n"), 0o600); err != nil {
