@@ -224,13 +224,17 @@ func withYear(at, now time.Time) time.Time {
 	return now
 }
 
+var escapes = strings.NewReplacer("#011", " ", "#012", " ")
+
 // clean is valid UTF-8 of one line: control characters become blanks (#011 and
 // #012 of rsyslog too, which stand for a tab and a line end).
 func clean(s string) string {
 	if !utf8.ValidString(s) {
 		s = strings.ToValidUTF8(s, "\ufffd")
 	}
-	s = strings.NewReplacer("#011", " ", "#012", " ").Replace(s)
+	if strings.Contains(s, "#01") {
+		s = escapes.Replace(s)
+	}
 	return strings.TrimRight(strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f {
 			return ' '
