@@ -148,7 +148,7 @@ export function asThought(scene: Drawn[], thought: Thought | undefined): Drawn[]
   const held = (thought.verdict.faults ?? []).flatMap((i) => thought.verdict.hypotheses?.[i] ?? [])
   const causes = new Set(held.map((h) => h.thing))
   const suffers = new Set(held.flatMap((h) => (h.chain ?? []).filter((s) => s.state === 'for').map((s) => s.thing)))
-  return scene.map((t) => (causes.has(t.id) ? { ...t, health: 'cause' } : suffers.has(t.id) ? { ...t, health: 'suffers' } : t))
+  return scene.map((t) => (causes.has(t.id) ? { ...t, health: 'cause' as const } : suffers.has(t.id) ? { ...t, health: 'suffers' as const } : t))
 }
 
 /**
