@@ -56,14 +56,10 @@ func (t *Target) openMaria(ctx context.Context) (session, error) {
 	}
 	m := &maria{db: sql.OpenDB(made), where: conf.Addr}
 	m.db.SetMaxOpenConns(1)
-	m.c, err = m.db.Conn(ctx)
-	for _, set := range []string{"set session transaction read only", "set session lock_wait_timeout = 1"} {
-		if err == nil {
-			_, err = m.c.ExecContext(ctx, set)
+	if m.c, err = m.db.Conn(ctx); err == nil {
+		if _, err = m.c.ExecContext(ctx, "set session transaction read only"); err == nil {
+			return m, nil
 		}
-	}
-	if err == nil {
-		return m, nil
 	}
 	m.close()
 	var said *mysql.MySQLError
