@@ -17,6 +17,7 @@ packages=(
 	smartmontools           # disks that are asked for their health
 	btrfs-progs xfsprogs    # disks of files: arrays, mirrors, snapshots
 	libvirt-daemon libvirt-clients # virtual machines that are none
+	bind9-dnsutils          # asks name servers
 	python3-winrm python3-gssapi gss-ntlmssp # another client of WinRM, and another side of NTLM
 	nginx-light mosquitto   # the front door and the message broker of the fault park
 	ipmitool openipmi       # management controllers of servers, and one that is none

@@ -118,21 +118,60 @@ func TestConfigurationsAreKeptByThemselves(t *testing.T) {
 	}
 }
 
-// A machine that asks wrong name servers is told the right ones; its other
-// settings stay.
+// nameServer answers whatever is asked of it at an address, with nothing.
+func nameServer(t *testing.T, address string) {
+	t.Helper()
+	c, err := net.ListenPacket("udp", address+":53")
+	if err != nil {
+		t.Fatalf("%v: only root may answer at port 53", err)
+	}
+	t.Cleanup(func() { c.Close() })
+	go func() {
+		for buf := make([]byte, 1500); ; {
+			n, from, err := c.ReadFrom(buf)
+			if err != nil {
+				return
+			}
+			end := 12 // of the question: a name of labels, a type, a class (RFC 1035 §4.1)
+			for end < n && buf[end] != 0 {
+				end += 1 + int(buf[end])
+			}
+			if end += 5; end > n {
+				continue
+			}
+			buf[2], buf[3] = buf[2]|0x80, 0x80
+			clear(buf[6:12])
+			_, _ = c.WriteTo(buf[:end], from)
+		}
+	}()
+}
+
+// A machine that asks wrong name servers is told the right ones, of which one that
+// does not answer is left out; its other settings stay.
 func TestNamesAreAskedOfServersThatAnswer(t *testing.T) {
+	if _, err := exec.LookPath("dig"); err != nil {
+		t.Skip("no dig on this machine: install the Debian package bind9-dnsutils to run this test")
+	}
 	w, conf := shippedWorld(t), filepath.Join(t.TempDir(), "resolv.conf")
+	nameServer(t, "127.77.0.2")
+	nameServer(t, "127.77.0.3")
 	w.must(os.WriteFile(conf, []byte("search hospital.example\nnameserver 10.9.9.9\n"), 0o644))
-	w.thing("h1", "", map[string]string{"resolver": "10.0.0.2, 10.0.0.3", "resolv_conf": conf})
+	w.thing("h1", "", map[string]string{"resolver": "127.77.0.2, 127.77.0.4, 127.77.0.3", "resolv_conf": conf})
 	run := w.order("dns-repair", map[string]any{"thing": "h1"}, false)
 	w.until(run, engine.RunSucceeded)
-	if got := read(t, conf); !strings.HasSuffix(got, "search hospital.example\nnameserver 10.0.0.2\nnameserver 10.0.0.3\n") {
+	if got := read(t, conf); !strings.HasSuffix(got, "search hospital.example\nnameserver 127.77.0.2\nnameserver 127.77.0.3\n") {
 		t.Errorf("%q", got)
 	}
 	w.must(w.say(person, run, engine.RunUndo, nil))
 	w.until(run, engine.RunUndone)
 	if got := read(t, conf); got != "search hospital.example\nnameserver 10.9.9.9\n" {
 		t.Errorf("undone: %q", got)
+	}
+	w.thing("h2", "", map[string]string{"resolver": "127.77.0.4", "resolv_conf": conf})
+	run = w.order("dns-repair", map[string]any{"thing": "h2"}, false)
+	w.until(run, engine.RunFailed, engine.RunUndone)
+	if got := read(t, conf); got != "search hospital.example\nnameserver 10.9.9.9\n" {
+		t.Errorf("no server answers: %q", got)
 	}
 }
 
