@@ -172,7 +172,7 @@ func TestNextCheckTellsCausesApart(t *testing.T) {
 		t.Fatalf("no next check: %s", v.Say.EN)
 	}
 	c := v.Next[0]
-	if !slices.Contains([]string{"heap-grows", "requests-many"}, c.Sign) || c.Thing != "web" || c.Query != "" && !strings.Contains(c.Query, `thing="web"`) {
+	if !slices.Contains([]string{"heap-grows", "heap-kept", "requests-many"}, c.Sign) || c.Thing != "web" || c.Query != "" && !strings.Contains(c.Query, `thing="web"`) {
 		t.Errorf("asks for %+v", c)
 	}
 	for _, text := range []kind.Text{c.Yes, c.No, c.How, c.Title} {
