@@ -15,9 +15,10 @@ import (
 
 const (
 	linesCommand = "go run ./bench -only lines"
-	// lineRate is how many lines a second issue 4 asks for, lineSenders how many
-	// devices they come from, lineBeat how often each writes.
-	lineRate    = 20_000
+	// lineRate is how many lines are sent a second: some more than the 20,000 that
+	// issue 4 asks for. lineSenders is how many devices they come from, lineBeat how
+	// often each writes.
+	lineRate    = 21_000
 	lineSenders = 50
 	lineBeat    = 50 * time.Millisecond
 )
@@ -74,13 +75,17 @@ func logIntake(ctx context.Context, b *bench, _ string) (err error) {
 		return err
 	}
 	token = strings.TrimSpace(reader)
-	// The first lines, until the ledger is known, warm it up.
-	read, _, err := s.sendLines(ctx, token, door, all, 3*time.Second)
-	if err != nil {
-		return err
+	// The first lines, until the senders are known, warm it up.
+	var before int64
+	for tries := 0; before == 0; tries++ {
+		if before, _, err = s.sendLines(ctx, token, door, all, time.Second); err != nil {
+			return err
+		}
+		if tries == 60 {
+			return errors.New("within a minute no line was read")
+		}
 	}
 	m := metered(s.cmd.Process.Pid)
-	before := read
 	sent := lineCount(b.long(30 * time.Second))
 	read, sending, err := s.sendLines(ctx, token, door, all, b.long(30*time.Second))
 	if err != nil {
@@ -89,7 +94,7 @@ func logIntake(ctx context.Context, b *bench, _ string) (err error) {
 	spent, took := processTime(m.pid)-m.program, time.Since(m.at)
 	got := read - before
 	b.add(Figure{
-		Name: "Log lines to signs and templates, by syslog into the running program", Goal: Goal{AtLeast: lineRate * 0.999}, Got: float64(got) / sending.Seconds(), Unit: "lines/s", Command: linesCommand,
+		Name: "Log lines to signs and templates, by syslog into the running program", Goal: Goal{AtLeast: 20_000}, Got: float64(got) / sending.Seconds(), Unit: "lines/s", Command: linesCommand,
 		Note: fmt.Sprintf("%d of %d lines of %d hosts in %v; %.1f µs of processor time a line, %.2f processors", got, sent, lineSenders, took.Round(100*time.Millisecond), 1e6*spent.Seconds()/float64(max(got, 1)), spent.Seconds()/took.Seconds()),
 	})
 	return nil
@@ -114,6 +119,7 @@ func (s *served) sendLines(ctx context.Context, token, door string, all []string
 		return 0, 0, err
 	}
 	took = time.Since(begun)
+	last := int64(-1)
 	for range 120 {
 		var o struct {
 			Collector struct{ Lines int64 }
@@ -121,15 +127,15 @@ func (s *served) sendLines(ctx context.Context, token, door string, all []string
 		if err := s.get(ctx, token, "/api/operations/overview", &o); err != nil {
 			return 0, 0, err
 		}
-		if o.Collector.Lines == read && read > 0 {
+		if read = o.Collector.Lines; read == last {
 			return read, took, nil
 		}
-		read = o.Collector.Lines
+		last = read
 		if err := rest(ctx, 500*time.Millisecond); err != nil {
 			return 0, 0, err
 		}
 	}
-	return 0, 0, fmt.Errorf("after a minute lines are still read, or none was: %d", read)
+	return 0, 0, fmt.Errorf("a minute later lines are still read: %d", read)
 }
 
 // sendAs sends as one host.
