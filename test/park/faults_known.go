@@ -110,7 +110,16 @@ func knownRoomFaults() []Fault {
 		saysUPS("battery-aged", "UPS 要求换电池，满电只能撑三分钟", "The UPS asks for a new battery, which would last three minutes", []string{"ups-1", "battery-1"}, upsState{"OL RB", 100, 180, 37.5, 221.4}),
 		saysUPS("ups-overloaded", "UPS 过载", "The UPS is overloaded", []string{"ups-1"}, upsState{"OL OVER", 100, 900, 108, 220.9}),
 		saysUPS("ups-bypassed", "UPS 停在旁路，负载没有保护", "The UPS is on bypass and its load unprotected", []string{"ups-1"}, upsState{"OL BYPASS", 100, 1800, 37.5, 221.4}),
-		saysUPS("mains-low", "市电电压只有 172 V", "The mains have 172 V only", []string{"mains-1", "ups-1"}, upsState{"OL BOOST", 100, 1800, 37.5, 172.3}),
+		told("mains-low", "市电电压只有 172 V", "The mains have 172 V only", []string{"mains-1", "ups-1"}, true,
+			func(w *World) error {
+				w.Room.Meter(powerMeter, func(m *meters) { m.input[meterVolts], m.input[meterVolts+1], m.input[meterVolts+2] = 1723, 1719, 1730 })
+				return w.tell(upsState{"OL BOOST", 100, 1800, 37.5, 172.3})
+			},
+			func(w *World) error {
+				w.Room.Meter(powerMeter, func(m *meters) { *m = *newMeters()[powerMeter] })
+				return w.tell(usualUPS())
+			},
+			func(w *World) error { return w.Room.Usual(powerMeter) }),
 		{
 			Name: "ups-unwatched", Zh: "UPS 驱动崩溃，状态不再更新", En: "The driver of the UPS crashes and nobody sees its state", Truth: []string{"ups-1"},
 			Inject:  func(_ context.Context, w *World) error { return w.Units.Kill("ups-driver") },
