@@ -265,9 +265,9 @@ func TestWhileNobodyFollowed(t *testing.T) {
 			if strings.Contains(name, "longer") {
 				n = 2
 			}
-			got := again.wait(n)
+			again.wait(n)
 			put(t, path, "now\n")
-			got = again.wait(n + 1)
+			got := again.wait(n + 1)
 			again.stop()
 			if s := strings.Join(got, " "); s != c.want+" now" || again.f.Counts().Lost != c.lost {
 				t.Errorf("%q, not %q; %+v", s, c.want, again.f.Counts())
