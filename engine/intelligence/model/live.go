@@ -477,7 +477,8 @@ func (e *Engine) Acting(task string) []Verdict {
 func chosen(task, thing string, percent int) bool { return int(share(task, thing)) < 100*percent }
 
 // fresh is how many steps old a verdict may be before nothing is said of it: the
-// data has stopped coming.
+// data has stopped coming. Nothing is looked at more often than soon, so that what
+// is measured by the second is as fresh as two looks.
 const fresh = 3
 
 // Symptoms are what the models that act say at an instant: for every thing one
@@ -494,7 +495,7 @@ func (e *Engine) Symptoms(now time.Time) []engine.Symptom {
 	var out []engine.Symptom
 	for task, step := range tasks {
 		for _, v := range e.Acting(task) {
-			if v.Since.IsZero() || now.Sub(v.At) > fresh*step {
+			if v.Since.IsZero() || now.Sub(v.At) > max(fresh*step, 2*soon) {
 				continue
 			}
 			sign := 1.0
