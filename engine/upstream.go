@@ -120,7 +120,8 @@ func upstreamKind() kind.Kind {
 		Search: []kind.Param{kind.ByWords("name")},
 		Access: []kind.Grant{
 			{Role: kernel.RoleSystemAdmin, Can: []string{"read", "history", "create", "update", "delete", UpstreamPause, UpstreamResume}},
-			{Role: RoleOps, Can: []string{"read", "history", UpstreamPause, UpstreamResume}}, mgr,
+			{Role: RoleOps, Can: []string{"read", "history", UpstreamPause, UpstreamResume}},
+			mgr,
 		},
 		View: kind.View{TitleField: "name", Columns: []string{"name", "url", "state", "packVersion", "reachedAt", "message"}, Filters: []string{"name", "_state"}, Menu: "ops", Icon: "Connection", Order: 70},
 		Lifecycle: &kind.Lifecycle{Start: UpstreamActive, States: []kind.State{

@@ -125,7 +125,9 @@ type intentData struct {
 	SaysEN     string        `json:"saysEn"`
 	Standing   string        `json:"standing"`
 	Attainment *float64      `json:"attainment,string"`
-	Say        string        `json:"say"`
+	Detail     struct {
+		Say kind.Text `json:"say"`
+	} `json:"detail"`
 }
 
 func intentOf(raw []byte, what string) (d intentData, err error) {
@@ -210,7 +212,11 @@ func (r *round) takeIntent(ctx context.Context, rec exchange.Record) error {
 		return ignoreConflict(r.h.Say(ctx, mine, engine.Confirm, nil))
 	case mine.State == engine.Draft, mine.State == engine.Retired:
 		d.Outcome = engine.DeliveryRefused
-		d.Say = kind.T("这句话在这里读出的目标不同，未执行："+ours.SaysZH+strings.Join(ours.Unclear, " "), "The sentence reads otherwise here and is not kept: "+ours.SaysEN+strings.Join(ours.Unclear, " "))
+		d.Say = kind.T("这句话在这里读出的意思不同，未执行："+ours.SaysZH, "The sentence reads otherwise here and is not kept: "+ours.SaysEN)
+		for _, u := range ours.Unclear {
+			zh, en, _ := strings.Cut(u, " / ")
+			d.Say.ZH, d.Say.EN = d.Say.ZH+" "+zh, d.Say.EN+" "+en
+		}
 		if mine.State == engine.Draft {
 			if err := ignoreConflict(r.h.Say(ctx, mine, engine.Retire, nil)); err != nil {
 				return err
@@ -225,8 +231,7 @@ func (r *round) takeIntent(ctx context.Context, rec exchange.Record) error {
 // standing is what is told of an intent that is kept here.
 func (r *round) standing(d engine.Delivery, i intentData) engine.Delivery {
 	d.Outcome, d.Standing, d.Attainment = engine.DeliveryTaken, i.Standing, i.Attainment
-	zh, en, _ := strings.Cut(i.Say, "\n\n")
-	d.Say = kind.T(zh, en)
+	d.Say = i.Detail.Say
 	return d
 }
 

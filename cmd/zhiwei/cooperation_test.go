@@ -329,7 +329,9 @@ func TestTwoProgramsCooperate(t *testing.T) {
 		}
 		return standing.Standing == engine.GoalMet && standing.Outcome == engine.DeliveryTaken
 	})
-	t.Logf("%v: %s", standing.Outcome, standing.Say.EN)
+	if standing.Say.ZH == "" || standing.Say.EN == "" {
+		t.Errorf("its standing tells %+v", standing)
+	}
 	own := edge.create("intents", map[string]any{"text": "挂号网关 98% 的时间可用，按 1 小时计"})
 	edge.until("that it is read", patiently, func() bool { return len(read[wished](edge, "/api/intents/"+own).Data.Goals) == 1 })
 	edge.say("intents/"+own, engine.Confirm, nil)
