@@ -98,12 +98,19 @@ func knownServerFaults() []Fault {
 			})
 	}
 	const db, app = "srv-db-01", "srv-app-01"
+	card := logged("card-hangs", "文件服务器网卡反复挂死重置", "The file server's network card hangs and is reset again and again", fileServer, 3,
+		"kernel: NETDEV WATCHDOG: eth0 (ixgbe): transmit queue 4 timed out", "kernel: ixgbe 0000:3b:00.0 eth0: Reset adapter")
+	card.Needs = func(w *World) string {
+		if _, err := w.Units.get(fileServer); err != nil {
+			return "openipmi and ipmitool"
+		}
+		return ""
+	}
 	return []Fault{
 		logged("memory-errors", "数据库服务器内存纠错次数上升", "The database server's memory corrects more and more errors", db, 4,
 			"kernel: EDAC MC0: 1 CE memory read error on CPU_SrcID#0_Ha#0_Chan#1_DIMM#0 (channel:1 slot:0 page:0x3f21a offset:0x140 grain:32 syndrome:0x0)",
 			"kernel: EDAC MC0: 1 CE memory read error on CPU_SrcID#0_Ha#0_Chan#1_DIMM#0 (channel:1 slot:0 page:0x3f21b offset:0x580 grain:32 syndrome:0x0)"),
-		logged("card-hangs", "文件服务器网卡反复挂死重置", "The file server's network card hangs and is reset again and again", fileServer, 3,
-			"kernel: NETDEV WATCHDOG: eth0 (ixgbe): transmit queue 4 timed out", "kernel: ixgbe 0000:3b:00.0 eth0: Reset adapter"),
+		card,
 		body("server-dusty", "数据库服务器积尘，处理器过热", "Dust in the database server and its processor is too hot", db,
 			func(b *Body) { b.dust = 41 }, func(b *Body) { b.dust = 0 }, func(b *Body) bool { return b.dust == 0 }),
 		body("voltage-low", "应用服务器主板 12 V 偏低", "The 12 V of the application server's board are low", app,
