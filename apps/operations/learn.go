@@ -251,7 +251,7 @@ func plain(v any) string {
 const (
 	// before is how long before an incident was seen what is said or shows may have
 	// begun.
-	before = time.Minute
+	before = 5 * time.Minute
 	// afterwards is how long after an incident it is waited for what is said always:
 	// it is no part of what a case is told by.
 	afterwards = 10 * time.Second
