@@ -112,6 +112,7 @@ var drivers = []struct {
 	{"modernc.org", []string{"store"}},
 	{"github.com/jackc", []string{"store", "drive"}},
 	{"github.com/prometheus/prometheus", []string{"series"}},
+	{"github.com/go-sql-driver", []string{"drive"}},
 	{"github.com/shirou/gopsutil", []string{"drive"}},
 	{"database/sql", []string{"store", "drive"}},
 }
