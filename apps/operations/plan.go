@@ -131,12 +131,25 @@ func (s *step) before(ctx context.Context, id string) (thing, ref string, err er
 		case !ok || k.Kind != engine.ThingKind:
 		case k.ID == id && other.Last() != nil && other.Last().DiagnosedAt != nil && s.younger(r.Key, other.Last()):
 			thing, ref = id, r.Key.String()
-		case r.State == engine.Open && above[k.ID] && s.topo.Path(k.ID, id) == nil:
+		case !above[k.ID] || s.topo.Path(k.ID, id) != nil:
+		// What is lost is waited for also where a person is at it.
+		case r.State == engine.Open, other.Severity == engine.Critical && other.Last() != nil && other.Last().DiagnosedAt != nil && s.serves(k.ID):
 			thing, ref = k.ID, r.Key.String()
 		}
 		return nil
 	})
 	return thing, ref, err
+}
+
+// serves tells whether a thing does work for others: a place, power and cooling
+// only keep them well.
+func (s *step) serves(id string) bool {
+	t, _ := s.topo.Thing(id)
+	switch t.Class {
+	case engine.ClassRoom, engine.ClassRack, engine.ClassPower, engine.ClassUPS, engine.ClassBattery, engine.ClassCooling:
+		return false
+	}
+	return true
 }
 
 // younger tells whether this incident was found after another; of two found at
