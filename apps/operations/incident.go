@@ -27,6 +27,9 @@ const (
 	maxShown    = 5 // hypotheses of a thought
 	// moved is how much a probability must change for a thought to be a new one.
 	moved = 0.1
+	// faint is how probable a fault must be to be worth a thought after a remedy
+	// worked.
+	faint = 0.05
 	// flapping is how many occurrences of one incident bring a person to look.
 	flapping = 5
 )
@@ -341,6 +344,9 @@ func (s *step) thought(th *thought, o *engine.Occurrence) {
 		v.Hypotheses[i].Weight = finite(v.Hypotheses[i].Weight)
 	}
 	s.draw(th)
+	if !v.Known && s.worked(o) != nil && (len(v.Hypotheses) == 0 || v.Hypotheses[0].Probability < faint) {
+		return // the rest dies away: it is no new thought
+	}
 	if n := len(s.t.Thoughts); n > 0 && !s.t.Thoughts[n-1].At.Before(o.DetectedAt) && same(s.t.Thoughts[n-1].Verdict, v) {
 		return
 	}
@@ -358,7 +364,9 @@ func (s *step) thought(th *thought, o *engine.Occurrence) {
 			}
 		}
 	}
-	s.t.Evidence = s.app.evidence(th, things)
+	if v.Known || len(s.t.Evidence) == 0 { // what led to the verdict stays
+		s.t.Evidence = s.app.evidence(th, things)
+	}
 	if v.Known && len(v.Faults) > 0 {
 		if o.DiagnosedAt == nil {
 			o.DiagnosedAt = some(s.now)
