@@ -3,6 +3,7 @@ package operations
 import (
 	"context"
 	"fmt"
+	"math"
 	"regexp"
 	"slices"
 	"strconv"
@@ -13,6 +14,7 @@ import (
 	"zhiwei/engine"
 	"zhiwei/engine/knowledge"
 	"zhiwei/kernel/errs"
+	"zhiwei/kernel/kind"
 	"zhiwei/kernel/loop"
 	"zhiwei/kernel/record"
 	"zhiwei/kernel/search"
@@ -231,8 +233,26 @@ func (a *App) evidence(t *thought, things map[string]bool) (out []engine.Evidenc
 		}
 		out = append(out, e)
 	}
+	for _, y := range t.symptoms { // what detectors and models find, which is no sign by itself
+		metric, found := strings.CutPrefix(y.Name, "anomaly(")
+		if !found || !things[y.Thing] || math.Abs(y.Value) < unusual || len(out) == maxEvidence {
+			continue
+		}
+		metric = strings.TrimSuffix(metric, ")")
+		title := kind.T(metric, metric)
+		if m, known := engine.MetricNamed(metric); known {
+			title = m.Title
+		}
+		out = append(out, engine.Evidence{
+			Thing: y.Thing, Sign: y.Name, Title: kind.T("异常："+title.ZH, "Unusual: "+title.EN), Since: ms(t.now),
+			Labels: y.Labels, Value: finite(y.Value), Text: cut(y.Text, 500), Query: a.mind.query(y),
+		})
+	}
 	return out
 }
+
+// unusual is from what score on a finding is shown as evidence.
+const unusual = 0.8
 
 // query is the PromQL of a metric symptom, for the thing it was seen on.
 func (m *mind) query(y engine.Symptom) string {

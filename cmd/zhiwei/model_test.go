@@ -222,4 +222,13 @@ func TestADataSetTeachesAModel(t *testing.T) {
 	if i := about(desk(7), open...); i != nil {
 		t.Errorf("%+v", i)
 	}
+
+	// In an incident of its thing it stands among the evidence.
+	d.change(func() { d.down[7] = true })
+	p.until("its finding among the evidence of the incident", 2*time.Minute, func() bool {
+		i := about(desk(7), open...)
+		return i != nil && slices.ContainsFunc(i.Data.Evidence, func(e engine.Evidence) bool {
+			return strings.HasPrefix(e.Sign, "anomaly(") && strings.Contains(e.Text, "desk load") && e.Query != ""
+		})
+	})
 }
