@@ -159,6 +159,9 @@ type Remedy struct {
 	// Success is how often it worked, Laplace-smoothed; Tried how often it was tried.
 	Success float64 `json:"success"`
 	Tried   int     `json:"tried"`
+	// Certainty is how probable it is that it is the right thing to do: its fault is so,
+	// or another of the alternatives for which the same is done.
+	Certainty float64 `json:"certainty,omitempty"`
 	// Refused says why it must not be done now; empty: it may.
 	Refused kind.Text `json:"refused,omitzero"`
 }

@@ -36,6 +36,7 @@ func (r *reasoning) verdict() engine.Verdict {
 	for _, k := range slots {
 		list, _ := r.rivals(k)
 		list = list[:min(len(list), shown)]
+		r.rival = list
 		rounds = append(rounds, list)
 		for _, x := range list {
 			held := k >= 0 && x.cand == r.held[k]

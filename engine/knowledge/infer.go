@@ -107,6 +107,7 @@ type reasoning struct {
 	index map[place]int // mode on thing → candidate
 	held  []int         // candidates held to be so
 	asked map[int]bool  // things that the verdict is about; nil: all
+	rival []rival       // the alternatives of the fault that is being explained
 	// by fact: 1 − P(seen) by what is held and by nothing known, and ln(1 − that)
 	quiet, lnShown []float64
 }

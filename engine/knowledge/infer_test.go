@@ -224,8 +224,8 @@ func TestRemediesAreRefusedWhereTheyMightHarm(t *testing.T) {
 		for i, h := range v.Hypotheses {
 			for _, r := range h.Remedies {
 				if r.Allowed() && r.Runbook != knowledge.CallPerson && r.Risk != engine.RiskNone &&
-					(!slices.Contains(v.Faults, i) || h.Probability < 0.6 || r.Risk == engine.RiskHigh && h.Probability < 0.9) {
-					t.Errorf("%s: %s is allowed to %s at %.2f", s.mode, r.ID, h.Mode, h.Probability)
+					(!slices.Contains(v.Faults, i) || r.Certainty < 0.6 || r.Certainty < h.Probability || r.Risk == engine.RiskHigh && r.Certainty < 0.9) {
+					t.Errorf("%s: %s is allowed to %s at %.2f", s.mode, r.ID, h.Mode, r.Certainty)
 				}
 			}
 		}

@@ -3,6 +3,7 @@ package knowledge
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math"
 	"regexp"
 	"slices"
@@ -72,7 +73,8 @@ func (r *reasoning) remedies(x rival, held bool, causes []engine.Cause) []engine
 		}
 		var missing string
 		out.Inputs, missing = fill(d.Inputs, labels)
-		out.Refused = r.refused(x, held, i, missing, fits, causes, labels)
+		out.Certainty = r.helps(x, d, out.Inputs)
+		out.Refused = r.refused(x, held, i, out.Certainty, missing, fits, causes, labels)
 		list = append(list, ranked{out, out.Success*fits - riskCost[d.Risk]})
 	}
 	slices.SortStableFunc(list, func(a, b ranked) int {
@@ -105,7 +107,29 @@ func (r *reasoning) speaks(c *candidate, f int) bool {
 	return false
 }
 
-func (r *reasoning) refused(x rival, held bool, remedy int, missing string, fits float64, causes []engine.Cause, labels map[string]string) kind.Text {
+// helps is how probable it is that a remedy is the right one: its fault is so, or
+// another for which the same is done on the same condition.
+func (r *reasoning) helps(x rival, d *Remedy, inputs map[string]string) float64 {
+	p := x.p
+	for _, y := range r.rival {
+		if y.cand == x.cand {
+			continue
+		}
+		c := &r.cands[y.cand]
+		if slices.ContainsFunc(r.base.modes[c.mode].Remedies, func(o Remedy) bool {
+			if o.Runbook != d.Runbook || o.When != d.When || len(o.For) > 0 {
+				return false
+			}
+			same, missing := fill(o.Inputs, r.labels(c.thing))
+			return missing == "" && maps.Equal(same, inputs)
+		}) {
+			p += y.p
+		}
+	}
+	return min(p, 1)
+}
+
+func (r *reasoning) refused(x rival, held bool, remedy int, p float64, missing string, fits float64, causes []engine.Cause, labels map[string]string) kind.Text {
 	c := &r.cands[x.cand]
 	m := &r.base.modes[c.mode]
 	d := &m.Remedies[remedy]
@@ -117,8 +141,8 @@ func (r *reasoning) refused(x rival, held bool, remedy int, missing string, fits
 	switch {
 	case !held:
 		return kind.T("这不是已认定的故障。", "This fault is not held to be so.")
-	case x.p < sure:
-		return kind.T(fmt.Sprintf("把握 %d%%，这样的风险需要 %d%%。", percent(x.p), percent(sure)), fmt.Sprintf("It is %d %% certain; such a risk needs %d %%.", percent(x.p), percent(sure)))
+	case p < sure:
+		return kind.T(fmt.Sprintf("把握 %d%%，这样的风险需要 %d%%。", percent(p), percent(sure)), fmt.Sprintf("It is %d %% certain to be right; such a risk needs %d %%.", percent(p), percent(sure)))
 	case len(d.For) > 0 && fits < min(sure, 0.5):
 		return kind.T("起因不像是它能解决的。", "The cause does not look like one it helps with.")
 	case missing != "":
