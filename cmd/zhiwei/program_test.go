@@ -283,12 +283,3 @@ func (p *program) ends(id, want string) kept[runData] {
 	}
 	return r
 }
-
-// output is what a step of a run printed.
-func (p *program) output(run, step string) string {
-	p.Helper()
-	for _, s := range list[struct{ Output string }](p, "run-steps", "run", engine.RunKind+"/"+run, "step", step) {
-		return s.Data.Output
-	}
-	return ""
-}
