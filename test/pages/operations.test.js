@@ -43,7 +43,7 @@ test('what stands on what is drawn, found and opened, and what is measured of it
   await until(async () => {
     await page.reload()
     await page.getByRole('searchbox', { name: '查找指标' }).fill('probe_success')
-    return page.getByRole('img', { name: /probe_success/ }).first().waitFor({ timeout: 10_000 }).then(() => true)
+    return page.getByRole('img', { name: /检查成功/ }).first().waitFor({ timeout: 10_000 }).then(() => true)
   }, 'what is measured of the service', thinking)
   assert.deepEqual(page.complaints, [])
   await page.context().close()
