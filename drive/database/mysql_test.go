@@ -1,7 +1,6 @@
 package database
 
 import (
-	"context"
 	"database/sql"
 	"fmt"
 	"os"
@@ -87,7 +86,7 @@ func mariaAlone(t *testing.T, s *databasetest.MariaDB) {
 		if i == 3 {
 			what = "alter table a add m int"
 		}
-		go func() { _, err := c.ExecContext(context.Background(), what); done <- err }()
+		go func() { _, err := c.ExecContext(t.Context(), what); done <- err }()
 	}
 	v = until(t, d, func(v map[string]float64, _ error) bool {
 		return v["database_sessions_blocked"] == 4 && v["database_transaction_age_seconds"] >= 1 && v["database_query_age_seconds"] >= 1
@@ -106,8 +105,8 @@ func mariaAlone(t *testing.T, s *databasetest.MariaDB) {
 	do(t, holder, "begin", "update a set n = 3 where id = 1")
 	do(t, other, "begin", "update a set n = 3 where id = 2")
 	go func() {
-		_, err := other.ExecContext(context.Background(), "update a set n = 4 where id = 1")
-		_, _ = other.ExecContext(context.Background(), "rollback")
+		_, err := other.ExecContext(t.Context(), "update a set n = 4 where id = 1")
+		_, _ = other.ExecContext(t.Context(), "rollback")
 		done <- err
 	}()
 	until(t, d, func(v map[string]float64, _ error) bool { return v["database_sessions_blocked"] == 1 })
