@@ -1,9 +1,9 @@
 package automation
 
 import (
-	"bytes"
 	"context"
 	"strings"
+	"sync"
 	"time"
 
 	"zhiwei/drive/ssh"
@@ -53,20 +53,30 @@ func (e *Engine) Inspect(ctx context.Context, k *kernel.Kernel, thing, script st
 	if err != nil {
 		return 0, "", err
 	}
-	out := &bytes.Buffer{}
-	code, err = sh.Exec(ctx, env+"sh -uc "+ssh.Quote(posix), nil, &bounded{out}, &bounded{out})
+	out := &bounded{}
+	code, err = sh.Exec(ctx, env+"sh -uc "+ssh.Quote(posix), nil, out, out)
 	if err != nil {
 		return 0, "", errs.E(errs.Unavailable, "inspect", t.Name, "没能在 5 秒内查看“"+t.Name+"”。", "“"+t.Name+"” could not be looked at within five seconds.").Because(err)
 	}
 	return code, r.redact.text(strings.TrimSpace(out.String())), nil
 }
 
-// bounded keeps the beginning of what is written and forgets the rest.
-type bounded struct{ *bytes.Buffer }
+// bounded keeps the beginning of what is written, by several at once, and forgets
+// the rest.
+type bounded struct {
+	mu   sync.Mutex
+	kept []byte
+}
 
-func (b bounded) Write(p []byte) (int, error) {
-	if room := maxLooked - b.Len(); room > 0 {
-		b.Buffer.Write(p[:min(room, len(p))])
-	}
+func (b *bounded) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.kept = append(b.kept, p[:min(max(maxLooked-len(b.kept), 0), len(p))]...)
 	return len(p), nil
+}
+
+func (b *bounded) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return string(b.kept)
 }

@@ -1,7 +1,6 @@
 package automation
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -235,8 +234,8 @@ func (r *reach) inspectWindows(ctx context.Context, t engine.RunTarget, script s
 	if err != nil {
 		return 0, "", err
 	}
-	out := &bytes.Buffer{}
-	code, err := client.PowerShell(ctx, "trap{[Console]::Error.WriteLine(\"$_\");exit 2}\n"+script, with, &bounded{out}, &bounded{out})
+	out := &bounded{}
+	code, err := client.PowerShell(ctx, "trap{[Console]::Error.WriteLine(\"$_\");exit 2}\n"+script, with, out, out)
 	if err != nil {
 		return 0, "", errs.E(errs.Unavailable, "inspect", t.Name, "没能及时查看“"+t.Name+"”。", "“"+t.Name+"” could not be looked at in time.").Because(err)
 	}
