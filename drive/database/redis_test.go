@@ -40,7 +40,8 @@ func values(t *testing.T, d *Target) (map[string]float64, error) {
 func until(t *testing.T, d *Target, so func(v map[string]float64, err error) bool) map[string]float64 {
 	t.Helper()
 	deadline := time.After(30 * time.Second)
-	tick := time.NewTicker(50 * time.Millisecond)
+	// InnoDB shows its transactions anew only where nobody looked for 100 ms.
+	tick := time.NewTicker(150 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		v, err := values(t, d)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,14 +17,16 @@ import (
 
 // source tells what it is given, once for each permission.
 type source struct {
-	name string
-	tell chan []series.Sample
-	err  error
+	name  string
+	tell  chan []series.Sample
+	err   error
+	asked atomic.Int64 // times
 }
 
 func (s *source) Name() string { return s.name }
 
 func (s *source) Sample(ctx context.Context) ([]series.Sample, error) {
+	s.asked.Add(1)
 	select {
 	case told := <-s.tell:
 		return told, s.err
@@ -102,7 +105,9 @@ func TestRounds(t *testing.T) {
 	// A round that takes three intervals costs the rounds it took, and no more.
 	src.err = nil
 	clk.Move(10 * time.Second)
-	<-clk.Waiting()
+	for src.asked.Load() < 4 {
+		<-time.After(time.Millisecond)
+	}
 	clk.Move(35 * time.Second) // while it is being asked
 	src.tell <- []series.Sample{at(30*time.Second, "a", 4)}
 	until(t, s, "m", t0.Add(31*time.Second), "m1/node/a=4 ")
