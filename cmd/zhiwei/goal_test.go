@@ -74,7 +74,7 @@ const slows = `import http.server, signal, sys, time
 slow = 0
 def leak(*_):
     global slow
-    slow = 2
+    slow = 1.5
 signal.signal(signal.SIGUSR1, leak)
 class Desk(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
@@ -117,7 +117,7 @@ esac
 		return err == nil
 	})
 	p.thing("desk", engine.Thing{Name: "挂号接口", Class: engine.ClassComponent, Labels: map[string]string{
-		"via": "local", "control": control, "service": "desk", "probe_http": "http://127.0.0.1:" + port + "/", "every": "1s",
+		"via": "local", "control": control, "service": "desk", "probe_http": "http://127.0.0.1:" + port + "/", "every": "6s",
 	}})
 	ref := p.wants("desk", "“挂号接口”服务 90% 的时间在 1 秒内应答，按 2 小时计，否则重启服务", 7)
 	in := p.stands("desk", "met", func(in meant) bool { return in.Standing == engine.GoalMet && in.Detail.Goals[0].Attainment != nil })
