@@ -358,8 +358,9 @@ func TestPeopleDecide(t *testing.T) {
 		t.Fatalf("%d runs without approval", n)
 	}
 	page, err := h.k.Search(t.Context(), identity.Root(), search.Query{Kind: kernel.TaskKind, Limit: 10})
-	if err != nil || len(page.Records) != 1 {
-		t.Fatalf("%d tasks, %v", len(page.Records), err)
+	asked := slices.DeleteFunc(page.Records, func(r record.Record) bool { return !strings.Contains(string(r.Data), "请批准") })
+	if err != nil || len(asked) != 1 { // slow, the program may have called for the unknown cause first
+		t.Fatalf("%d tasks, %v", len(asked), err)
 	}
 	h.say(engine.ApproveRemedy, "")
 	h.until("an incident that was healed", 90*time.Second, func() bool { return h.one(engine.Recovered) != nil })
