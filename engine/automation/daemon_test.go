@@ -125,7 +125,7 @@ func startSSHD(t *testing.T) *sshd {
 			log, _ := os.ReadFile(filepath.Join(dir, "log"))
 			t.Fatalf("sshd does not answer: %s", log)
 		}
-		<-time.After(150 * time.Millisecond) // InnoDB shows its transactions anew only where nobody looked for 100 ms
+		<-time.After(20 * time.Millisecond)
 	}
 }
 
@@ -383,6 +383,6 @@ func await(t *testing.T, done func() bool) {
 		if time.Now().After(late) {
 			t.Fatal("it never came")
 		}
-		<-time.After(20 * time.Millisecond)
+		<-time.After(150 * time.Millisecond) // InnoDB shows its transactions anew only where nobody looked for 100 ms
 	}
 }
