@@ -93,7 +93,7 @@ func TestTrapsOfVersion3ComeIn(t *testing.T) {
 	}
 }
 
-// Proves A06, A10: what logs say is heard once, over a SIGKILL and a rotation while
+// Proves A06, B20: what logs say is heard once, over a SIGKILL and a rotation while
 // nobody ran: a line written meanwhile is heard, one that was heard is not heard
 // again, one that was written long ago is no alert; errors of memory that came
 // before by syslog are foreseen after.

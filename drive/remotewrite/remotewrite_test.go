@@ -301,7 +301,7 @@ func TestDamage(t *testing.T) {
 	}
 }
 
-// Proves A23: what the house measures goes on to a real VictoriaMetrics, Debian's,
+// Proves A06: what the house measures goes on to a real VictoriaMetrics, Debian's,
 // and is the same there.
 func TestVictoriaMetrics(t *testing.T) {
 	if _, err := exec.LookPath("victoria-metrics"); err != nil {
