@@ -74,7 +74,9 @@ func TestMariaDBIsCaredFor(t *testing.T) {
 		return cmd
 	}
 	holds := session("start transaction; update visits set name = 'x' where n = 1; select sleep(100)")
-	await(t, func() bool { return s.Do("select count(*) from information_schema.innodb_trx where trx_rows_modified > 0") == "1" })
+	await(t, func() bool {
+		return s.Do("select count(*) from information_schema.innodb_trx where trx_rows_modified > 0") == "1"
+	})
 	waits := session("update visits set name = 'y' where n = 1")
 	await(t, func() bool {
 		return s.Do("select count(*) from information_schema.innodb_trx where trx_state = 'LOCK WAIT'") == "1"
