@@ -141,7 +141,9 @@ func (c *Collector) add(t Target, due time.Time) {
 	}
 	c.targets[t.ID] = e
 	heap.Push(&c.queue, e)
-	c.stir()
+	if c.ctx != nil {
+		c.stir()
+	}
 }
 
 // stir makes Run look at the queue again.

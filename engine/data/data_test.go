@@ -77,6 +77,16 @@ func until(t *testing.T, s series.Store, expr string, at time.Time, want string)
 	}
 }
 
+// step lets time pass once the collector waits for it and so many rounds are under
+// way: one that began only after the clock was moved would have the time of the next.
+func step(c *data.Collector, clk *clock.Manual, d time.Duration, underWay int) {
+	<-clk.Waiting()
+	for c.Pending() > underWay {
+		<-time.After(time.Millisecond)
+	}
+	clk.Move(d)
+}
+
 // Proves A06: what is told is kept, what is told no more ends, what fails is
 // down, and rounds are skipped and never piled up.
 func TestRounds(t *testing.T) {
@@ -92,23 +102,24 @@ func TestRounds(t *testing.T) {
 	until(t, s, `up{job="node"} + scrape_samples_scraped{job="node"}`, t0, "m1/node/=3 ")
 
 	// What is not told any more ends at once.
-	clk.Move(10 * time.Second)
+	step(c, clk, 10*time.Second, 0)
 	src.tell <- []series.Sample{at(10*time.Second, "a", 3)}
 	until(t, s, "m", t0.Add(11*time.Second), "m1/node/a=3 ")
 
 	// A source that tells nothing and fails is down.
 	src.err = errors.New("no route")
-	clk.Move(10 * time.Second)
+	step(c, clk, 10*time.Second, 0)
 	src.tell <- nil
 	until(t, s, `up{job="node"}`, t0.Add(20*time.Second), "m1/node/=0 ")
 
 	// A round that takes three intervals costs the rounds it took, and no more.
 	src.err = nil
-	clk.Move(10 * time.Second)
+	step(c, clk, 10*time.Second, 0)
 	for src.asked.Load() < 4 {
 		<-time.After(time.Millisecond)
 	}
-	clk.Move(35 * time.Second) // while it is being asked
+	step(c, clk, 35*time.Second, 1) // while it is being asked
+	<-clk.Waiting()
 	src.tell <- []series.Sample{at(30*time.Second, "a", 4)}
 	until(t, s, "m", t0.Add(31*time.Second), "m1/node/a=4 ")
 	if c.Skipped() < 3 || c.Dropped() != 0 {
