@@ -310,7 +310,7 @@ func mariaSessions(sessions, transactions, own []row, t *Target, out *told) {
 		}
 	}
 	n := map[string]float64{}
-	replicas, blocked, longest := 0.0, 0.0, 0.0
+	replicas, blocked, longest, idlest := 0.0, 0.0, 0.0, 0.0
 	for _, r := range sessions {
 		if strings.HasPrefix(r["command"], "Binlog Dump") {
 			replicas++
@@ -328,13 +328,18 @@ func mariaSessions(sessions, transactions, own []row, t *Target, out *told) {
 			state = "other"
 		}
 		n[state]++
+		age, known := r.number("time")
+		known = known && age < century
+		if state == "idle in transaction" && known {
+			idlest = max(idlest, age)
+		}
 		if r["id"] == ours || state != "active" {
 			continue
 		}
 		if waiting[r["id"]] || lockState(r["state"]) {
 			blocked++
 		}
-		if age, ok := r.number("time"); ok && age < century {
+		if known && !dumps(r["info"]) {
 			longest = max(longest, age)
 		}
 	}
@@ -344,11 +349,18 @@ func mariaSessions(sessions, transactions, own []row, t *Target, out *told) {
 	out.add("database_sessions_blocked", blocked)
 	out.add("database_transaction_age_seconds", oldest)
 	out.add("database_query_age_seconds", longest)
+	out.add("database_idle_transaction_seconds", idlest)
 	t.has(replicas, out)
 }
 
 // century bounds ages: a clock that was set back makes them 2³² s.
 const century = 100 * 365 * 86400
+
+// dumps tells whether a statement is one by which mariadb-dump and mysqldump read
+// a table: a backup may take its time.
+func dumps(statement string) bool {
+	return strings.HasPrefix(statement, "SELECT /*!40001 SQL_NO_CACHE */")
+}
 
 // lockState tells whether a session waits for a lock that is none of InnoDB's:
 // "Waiting for table metadata lock", "… table level lock", "… global read lock",

@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-sql-driver/mysql"
 
@@ -76,6 +77,9 @@ func mariaAlone(t *testing.T, s *databasetest.MariaDB) {
 	if _, there := v["database_replicas"]; there {
 		t.Error("a server that never had a replica is short of one")
 	}
+	if idle, told := v["database_idle_transaction_seconds"]; !told || idle != 0 {
+		t.Errorf("nobody idles in a transaction: %v, %v", idle, told)
+	}
 
 	// One idles within a transaction; three wait for its row, one for its table.
 	holder := sessionAt(t, s)
@@ -89,7 +93,7 @@ func mariaAlone(t *testing.T, s *databasetest.MariaDB) {
 		go func() { _, err := c.ExecContext(t.Context(), what); done <- err }()
 	}
 	v = until(t, d, func(v map[string]float64, _ error) bool {
-		return v["database_sessions_blocked"] == 4 && v["database_transaction_age_seconds"] >= 1 && v["database_query_age_seconds"] >= 1
+		return v["database_sessions_blocked"] == 4 && v["database_transaction_age_seconds"] >= 1 && v["database_query_age_seconds"] >= 1 && v["database_idle_transaction_seconds"] >= 1
 	})
 	if v["database_connections idle in transaction"] != 1 || v["database_lock_waits_total"] < 3 {
 		t.Errorf("blocked: %v", v)
@@ -100,8 +104,24 @@ func mariaAlone(t *testing.T, s *databasetest.MariaDB) {
 			t.Fatal(err)
 		}
 	}
-	// Two that take two rows in opposite orders.
+	// A backup may take its time.
 	other := sessionAt(t, s)
+	dump := sessionAt(t, s)
+	go func() {
+		_, err := dump.ExecContext(t.Context(), "SELECT /*!40001 SQL_NO_CACHE */ a.*, sleep(100) FROM a")
+		done <- err
+	}()
+	for deadline := time.Now().Add(20 * time.Second); s.Do("select count(*) from information_schema.processlist where info like 'SELECT /*!40001%' and time >= 2") != "1"; {
+		if time.Now().After(deadline) {
+			t.Fatal("nobody dumps")
+		}
+	}
+	if v, err := values(t, d); err != nil || v["database_query_age_seconds"] >= 2 || v["database_connections active"] < 2 || v["database_idle_transaction_seconds"] != 0 {
+		t.Errorf("a backup is a slow query: %v, %v", v, err)
+	}
+	s.Do("kill " + s.Do("select id from information_schema.processlist where info like 'SELECT /*!40001%'"))
+	<-done
+	// Two that take two rows in opposite orders.
 	do(t, holder, "begin", "update a set n = 3 where id = 1")
 	do(t, other, "begin", "update a set n = 3 where id = 2")
 	go func() {

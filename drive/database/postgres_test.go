@@ -8,6 +8,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -59,6 +60,9 @@ func alone(t *testing.T, s *storetest.PostgresServer) {
 	if v["database_up"] != 1 || v["database_is_replica"] != 0 || v["database_connections_limit"] != 100 || v["database_size_bytes "+name] < 1<<20 {
 		t.Errorf("%v", v)
 	}
+	if idle, told := v["database_idle_transaction_seconds"]; !told || idle != 0 {
+		t.Errorf("nobody idles in a transaction: %v, %v", idle, told)
+	}
 	if _, there := v["database_replicas"]; there {
 		t.Error("a server that never had a replica is short of one")
 	}
@@ -72,13 +76,41 @@ func alone(t *testing.T, s *storetest.PostgresServer) {
 	done := make(chan error, 1)
 	go func() { _, err := waiter.Exec(context.Background(), "select count(*) from a"); done <- err }()
 	v = until(t, d, func(v map[string]float64, _ error) bool { return v["database_sessions_blocked"] == 1 })
-	if v["database_connections idle in transaction"] < 1 || v["database_transaction_age_seconds"] <= 0 || v["database_query_age_seconds"] <= 0 {
+	if v["database_connections idle in transaction"] < 1 || v["database_transaction_age_seconds"] <= 0 || v["database_query_age_seconds"] <= 0 || v["database_idle_transaction_seconds"] <= 0 {
 		t.Errorf("blocked: %v", v)
 	}
 	if _, err := holder.Exec(t.Context(), "commit"); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+
+	// A transaction that failed and was left so idles too; a backup may take its time.
+	if _, err := holder.Exec(t.Context(), "begin"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := holder.Exec(t.Context(), "select 1 / 0"); err == nil {
+		t.Fatal("that was no error")
+	}
+	dump, end := context.WithCancel(t.Context())
+	for _, sql := range []string{"set application_name = 'pg_dump'", "select pg_sleep(100)"} {
+		go func() { _, err := waiter.Exec(dump, sql); done <- err }()
+		if strings.HasPrefix(sql, "set") {
+			if err := <-done; err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	v = until(t, d, func(v map[string]float64, _ error) bool {
+		return v["database_connections active"] == 2 && v["database_connections idle in transaction (aborted)"] == 1 && v["database_idle_transaction_seconds"] >= 1
+	})
+	if v["database_query_age_seconds"] != 0 {
+		t.Errorf("a backup is a slow query: %v", v)
+	}
+	end()
+	<-done
+	if _, err := holder.Exec(t.Context(), "rollback"); err != nil {
 		t.Fatal(err)
 	}
 
