@@ -43,8 +43,11 @@ func maria(ctx context.Context, s Statement) (a Answer, err error) {
 	c, err := db.Conn(ctx)
 	if err != nil {
 		var said *mysql.MySQLError
-		if errors.As(err, &said) && strings.HasPrefix(state(said), "28") {
+		switch {
+		case errors.As(err, &said) && strings.HasPrefix(state(said), "28"):
 			return a, account(where, said.Message)
+		case said != nil && said.Number == 1040: // too many connections
+			return a, full(where, err)
 		}
 		return a, unreachable(where, err)
 	}

@@ -50,9 +50,12 @@ func (u Unknown) Error() string { return "connection lost at commit: " + u.Err.E
 // Unwrap gives the cause.
 func (u Unknown) Unwrap() error { return u.Err }
 
+// ErrFull is the cause of an error where the server takes no more sessions.
+var ErrFull = errors.New("too many connections")
+
 // Run runs the statement in a transaction of its own. Errors: Invalid for a
 // wrong URL or statement, Unauthenticated, Unavailable where the server does not
-// answer, Conflict where the server refuses what was asked, Unknown.
+// answer (because of ErrFull where it takes no more sessions), Conflict where the server refuses what was asked, Unknown.
 func Run(ctx context.Context, s Statement) (a Answer, err error) {
 	if strings.HasPrefix(s.URL, "mysql://") || strings.HasPrefix(s.URL, "mariadb://") {
 		return maria(ctx, s)
@@ -70,8 +73,11 @@ func Run(ctx context.Context, s Statement) (a Answer, err error) {
 	where := fmt.Sprintf("%s:%d/%s", conf.Host, conf.Port, conf.Database)
 	if err != nil {
 		var pg *pgconn.PgError
-		if errors.As(err, &pg) && strings.HasPrefix(pg.Code, "28") {
+		switch {
+		case errors.As(err, &pg) && strings.HasPrefix(pg.Code, "28"):
 			return a, account(where, pg.Message)
+		case pg != nil && pg.Code == "53300" && pg.Routine != "InitializeSessionUserId" && pg.Routine != "CheckMyDatabase": // too_many_connections, and not of an account or a database
+			return a, full(where, err)
 		}
 		return a, unreachable(where, err)
 	}
@@ -176,6 +182,10 @@ func account(where, message string) error {
 
 func unreachable(where string, err error) error {
 	return errs.E(errs.Unavailable, op, where, "连不上数据库 "+where+"；请检查它是否在运行。", "The database "+where+" cannot be reached; check that it runs.").Because(err)
+}
+
+func full(where string, err error) error {
+	return errs.E(errs.Unavailable, op, where, "数据库 "+where+" 的连接已满，不再接受会话。", "The database "+where+" takes no more sessions: its connections are used up.").Because(errors.Join(ErrFull, err))
 }
 
 // answered is what the server said to the statement, by its SQLSTATE.

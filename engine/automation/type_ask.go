@@ -44,6 +44,9 @@ func sqlType() Type {
 			if errors.As(err, &lost) {
 				return Result{}, Unclear(errs.E(errs.Unavailable, "sql", "", "提交时连接断开，语句可能已经生效。", "The connection was lost at the commit; the statement may have taken effect.").Because(err))
 			}
+			if errors.Is(err, sqlrun.ErrFull) { // a runbook may know another way in
+				return Result{Say: kind.T(errs.Sentence(err, "zh"), errs.Sentence(err, "en")), Detail: map[string]any{"full": true}}, nil
+			}
 			if err != nil {
 				return Result{}, err
 			}
