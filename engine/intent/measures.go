@@ -167,12 +167,12 @@ var measures = []Measure{
 	{
 		Code: "connection-use", Title: kind.T("连接使用率", "connection use"), Unit: ratio, Classes: stores,
 		Query: `sum by (thing, instance) (database_connections{$}) / max by (thing, instance) (database_connections_limit{$})`, Look: time.Hour, Ahead: time.Hour,
-		High:  []string{"database-end-sessions"},
+		High:  []string{"database-end-idle-sessions"},
 		words: []string{"连接数使用率", "连接占用率", "connection usage", "connections used"},
 	},
 	{
 		Code: "connections", Title: kind.T("连接数", "connections"), Unit: count, Classes: stores,
-		Query: `sum by (thing, instance) (database_connections{$})`, Look: time.Hour, Ahead: time.Hour, High: []string{"database-end-sessions"},
+		Query: `sum by (thing, instance) (database_connections{$})`, Look: time.Hour, Ahead: time.Hour, High: []string{"database-end-idle-sessions"},
 		words: []string{"会话数", "sessions", "number of connections"},
 	},
 	{
@@ -181,7 +181,7 @@ var measures = []Measure{
 	},
 	{
 		Code: "query-age", Title: kind.T("最长查询时间", "longest query"), Unit: seconds, Classes: stores,
-		Query: `database_query_age_seconds{$}`, High: []string{"database-end-sessions"}, words: []string{"慢查询", "查询时间", "query age", "query time", "query", "queries"},
+		Query: `database_query_age_seconds{$}`, High: []string{"database-cancel-queries"}, words: []string{"慢查询", "查询时间", "query age", "query time", "query", "queries"},
 	},
 	{
 		Code: "packet-loss", Title: kind.T("丢包率", "packet loss"), Unit: ratio,
