@@ -195,6 +195,17 @@ func TroubleOf(r record.Record) (Trouble, error) {
 	return t, errs.Wrap("read incident", r.Key.String(), json.Unmarshal(r.Data, &t))
 }
 
+// Current is the try that is not over; nil where there is none.
+func (t *Trouble) Current() *Try {
+	if n := len(t.Tries); n > 0 {
+		switch last := &t.Tries[n-1]; last.State {
+		case TryWaiting, TryRunning, TryProving:
+			return last
+		}
+	}
+	return nil
+}
+
 // Last is the newest occurrence; nil where there is none.
 func (t *Trouble) Last() *Occurrence {
 	if len(t.Occurrences) == 0 {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"time"
 
 	"zhiwei/engine"
 	"zhiwei/engine/data"
@@ -25,6 +26,7 @@ type heard struct {
 	Marks  map[string]map[string]data.LogMark `json:"marks,omitempty"` // by thing and file
 	Memory predict.MemoryLog                  `json:"memory"`
 	Said   map[string][]engine.Symptom        `json:"said,omitempty"` // by thing
+	Mends  map[string]time.Time               `json:"mends,omitempty"`
 }
 
 // recall goes on with what the last process heard. What cannot be read is begun
@@ -50,6 +52,9 @@ func (s *senses) recall(folder string, log *slog.Logger) {
 	if h.Said != nil {
 		s.said = h.Said
 	}
+	if h.Mends != nil {
+		s.mends = h.Mends
+	}
 }
 
 // keep saves what was heard, where there is anything new.
@@ -62,7 +67,7 @@ func (s *senses) keep(folder string) error {
 		s.mu.Unlock()
 		return nil
 	}
-	raw, err := json.Marshal(heard{s.marks, s.memory, s.said})
+	raw, err := json.Marshal(heard{s.marks, s.memory, s.said, s.mends})
 	s.news = false
 	s.mu.Unlock()
 	if err == nil {

@@ -9,6 +9,7 @@ import (
 
 	"zhiwei/engine"
 	"zhiwei/engine/intelligence/alert"
+	"zhiwei/engine/knowledge"
 	"zhiwei/kernel"
 	"zhiwei/kernel/errs"
 	"zhiwei/kernel/kind"
@@ -200,6 +201,11 @@ func (a *App) lookIncident(ctx context.Context, h *loop.Handle, key record.Key) 
 	}
 	switch rec.State {
 	case engine.Recovered, engine.Resolved:
+		if rec.State == engine.Resolved && a.clock.Now().Sub(rec.EnteredAt) < knowledge.MaxEcho {
+			if err := a.putRight(ctx, h, rec, &t); err != nil {
+				return 0, err
+			}
+		}
 		return a.learn(ctx, h, rec, t)
 	case engine.Open, engine.Escalated, engine.Acknowledged:
 	default:
@@ -231,12 +237,13 @@ func (s *step) take(ctx context.Context) error {
 	switch {
 	case !looked:
 		return nil // this process has not looked yet
-	case into != "":
+	}
+	o := s.t.Last()
+	try := s.t.Current()
+	if into != "" && (try == nil || try.State == engine.TryWaiting) { // what was begun is ended here
 		s.merge(into)
 		return nil
 	}
-	o := s.t.Last()
-	try := s.current()
 	if try != nil {
 		if err := s.pursue(ctx, try); err != nil {
 			return err
@@ -260,16 +267,30 @@ func (s *step) take(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if s.current() == nil && s.ask(ctx, &th) {
+	if s.t.Current() == nil && s.ask(ctx, &th) {
 		if th, err = s.app.think(ctx, s.topo, s.t.Things); err != nil {
 			return err
 		}
 	}
 	s.thought(&th, o)
-	if s.current() != nil { // waits for a person
+	if s.t.Current() != nil { // waits for a person
 		return nil
 	}
 	return s.plan(ctx, &th, o)
+}
+
+// putRight says what a person's word means for what is seen: the things that the
+// verdict blamed, and all that the incident was about, are well from then on.
+func (a *App) putRight(ctx context.Context, h *loop.Handle, rec record.Record, t *engine.Trouble) error {
+	topo, err := a.world.topology(ctx, a.kernel, h.Principal())
+	if err != nil {
+		return err
+	}
+	if k, ok := record.ParseKey(t.About); ok && k.Kind == engine.ThingKind {
+		a.mended(topo, k.ID, rec.EnteredAt)
+	}
+	a.senses.mend(t.Things, rec.EnteredAt)
+	return nil
 }
 
 // pace tells whether an incident may be thought about now: not twice within a
@@ -282,17 +303,6 @@ func (a *App) pace(key record.Key, now time.Time) bool {
 	}
 	a.observer.thought[key] = now
 	return true
-}
-
-// current is the try that is not over; nil where there is none.
-func (s *step) current() *engine.Try {
-	if n := len(s.t.Tries); n > 0 {
-		switch t := &s.t.Tries[n-1]; t.State {
-		case engine.TryWaiting, engine.TryRunning, engine.TryProving:
-			return t
-		}
-	}
-	return nil
 }
 
 // recovered says that the signs are gone.
@@ -308,7 +318,7 @@ func (s *step) recovered(o *engine.Occurrence) {
 	default:
 		o.Outcome = engine.OutcomeItself
 	}
-	if try := s.current(); try != nil { // waited for approval, and is not needed any more
+	if try := s.t.Current(); try != nil { // waited for approval, and is not needed any more
 		try.State, try.Why = engine.TryDeclined, kind.T("征象已消失，不再需要。", "The signs are gone: it is not needed any more.")
 	}
 	s.app.observer.forget(s.rec.Key)

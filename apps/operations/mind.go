@@ -133,7 +133,12 @@ func (a *App) symptoms(ctx context.Context, topo *engine.Topology, ids []string,
 		wanted[id] = true
 	}
 	out := a.senses.present(wanted, now, answers)
-	for _, ask := range a.mind.base().Asks(topo, ids...) {
+	calm, mended, since := a.senses.apart(ids, now)
+	asks := a.mind.base().Asks(topo, 0, calm...)
+	if len(mended) > 0 {
+		asks = append(asks, a.mind.base().Asks(topo, max(now.Sub(since), time.Second), mended...)...)
+	}
+	for _, ask := range asks {
 		res, err := a.series.Query(ctx, ask.Query, now)
 		if err != nil {
 			return nil, errs.Wrap("ask", ask.Query, err)

@@ -197,7 +197,7 @@ func (a *App) examine(ctx context.Context, topo *engine.Topology, ids map[string
 		all = append(all, id)
 	}
 	slices.Sort(all)
-	b := a.mind.base()
+	b, over := a.mind.base(), map[string]bool{} // where something that called somebody has ended
 	for part := range slices.Chunk(all, chunk) {
 		symptoms, err := a.symptoms(ctx, topo, part, now, false)
 		if err != nil {
@@ -217,9 +217,17 @@ func (a *App) examine(ctx context.Context, topo *engine.Topology, ids map[string
 		for _, s := range b.Missing(topo, symptoms) {
 			if held := o.signs[signOf{s.Thing, s.Sign}]; held != nil && held.at != now {
 				held.missed, held.seen, held.at = held.missed+1, 0, now
-				held.counts = held.counts && held.missed < ticks
+				if held.counts && held.missed >= ticks {
+					held.counts = false
+					if held.finding.Severity.Calls() {
+						over[s.Thing] = true
+					}
+				}
 			}
 		}
+	}
+	for id := range over {
+		a.mended(topo, id, now)
 	}
 	return nil
 }

@@ -127,13 +127,17 @@ func (s *step) before(ctx context.Context, id string) (thing, ref string, err er
 			return err
 		}
 		k, ok := record.ParseKey(other.About)
+		if t := other.Current(); t != nil && t.State != engine.TryWaiting && (t.Thing == id || above[t.Thing] && serves(s.topo, t.Thing)) {
+			thing, ref = t.Thing, r.Key.String()
+			return nil
+		}
 		switch {
 		case !ok || k.Kind != engine.ThingKind:
 		case k.ID == id && other.Last() != nil && other.Last().DiagnosedAt != nil && s.younger(r.Key, other.Last()):
 			thing, ref = id, r.Key.String()
 		case !above[k.ID] || s.topo.Path(k.ID, id) != nil:
 		// What is lost is waited for also where a person is at it.
-		case r.State == engine.Open, other.Severity == engine.Critical && other.Last() != nil && other.Last().DiagnosedAt != nil && s.serves(k.ID):
+		case r.State == engine.Open, other.Severity == engine.Critical && other.Last() != nil && other.Last().DiagnosedAt != nil && serves(s.topo, k.ID):
 			thing, ref = k.ID, r.Key.String()
 		}
 		return nil
@@ -143,8 +147,8 @@ func (s *step) before(ctx context.Context, id string) (thing, ref string, err er
 
 // serves tells whether a thing does work for others: a place, power and cooling
 // only keep them well.
-func (s *step) serves(id string) bool {
-	t, _ := s.topo.Thing(id)
+func serves(topo *engine.Topology, id string) bool {
+	t, _ := topo.Thing(id)
 	switch t.Class {
 	case engine.ClassRoom, engine.ClassRack, engine.ClassPower, engine.ClassUPS, engine.ClassBattery, engine.ClassCooling:
 		return false

@@ -67,7 +67,7 @@ func (s *step) ran(ctx context.Context, try *engine.Try) error {
 	case engine.RunSucceeded:
 		try.State, try.EndedAt = engine.TryProving, some(s.now)
 		s.tell(engine.MomentEnded, try.Run, "执行完成，等待证明。", "The run succeeded; proof is looked for.")
-		s.app.senses.forget(s.t.Things, s.now)
+		s.app.mended(s.topo, try.Thing, s.now)
 	case engine.RunFailed, engine.RunUndone, engine.RunCancelled:
 		try.State, try.EndedAt = engine.TryFailed, some(s.now)
 		try.Why = kind.T("执行没有成功。"+cut(d.Result, 300), "The run did not succeed. "+cut(d.Result, 300))

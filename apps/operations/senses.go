@@ -53,6 +53,7 @@ type senses struct {
 	tails   map[string]*tail            // by thing: its files
 	callers map[string]*tail            // by thing: what it or others send of it
 	answers map[signOf]asked            // to checks
+	mends   map[string]time.Time        // things that were, or stand on what was, put right then
 	lines   int64
 	memory  predict.MemoryLog                  // errors that machines’ memory still corrects
 	marks   map[string]map[string]data.LogMark // by thing and file: how far it was read
@@ -82,7 +83,7 @@ type tail struct {
 func newSenses(b *knowledge.Base, models func(time.Time) []engine.Symptom, clk clock.Clock) *senses {
 	s := &senses{
 		models: models, clock: clk, pool: detect.NewPool(maxDetectors, maxLarge), unusual: map[string]bool{},
-		felt: map[string]engine.Symptom{}, last: map[string]counted{}, said: map[string][]engine.Symptom{}, tails: map[string]*tail{}, callers: map[string]*tail{}, marks: map[string]map[string]data.LogMark{}, miner: logs.New(0), answers: map[signOf]asked{},
+		felt: map[string]engine.Symptom{}, last: map[string]counted{}, said: map[string][]engine.Symptom{}, tails: map[string]*tail{}, callers: map[string]*tail{}, marks: map[string]map[string]data.LogMark{}, miner: logs.New(0), answers: map[signOf]asked{}, mends: map[string]time.Time{},
 	}
 	for _, term := range b.Terms() {
 		if metric, ok := strings.CutPrefix(term, "anomaly("); ok {
@@ -309,12 +310,12 @@ func (s *senses) present(ids map[string]bool, now time.Time, answers bool) (out 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, y := range s.felt {
-		if ids[y.Thing] && now.Sub(y.At) <= unusualFor {
+		if ids[y.Thing] && now.Sub(y.At) <= unusualFor && y.At.After(s.mends[y.Thing]) {
 			out = append(out, y)
 		}
 	}
 	for _, y := range s.models(now) {
-		if ids[y.Thing] {
+		if ids[y.Thing] && y.At.After(s.mends[y.Thing]) {
 			out = append(out, y)
 		}
 	}
@@ -352,24 +353,63 @@ func (s *senses) heard() (ids []string) {
 	return ids
 }
 
-// forget leaves out what the logs of things said before t: a remedy was applied
-// then, and what was said of the time before tells nothing of it.
-func (s *senses) forget(ids []string, t time.Time) {
+// mended says that a thing was put right: from now on what was seen before, of it
+// and of what stands on it, is an echo and no evidence. Rates over minutes and lines
+// of logs show a fault of the past for as long, and what is done because of them is
+// done to what is well.
+func (a *App) mended(topo *engine.Topology, id string, t time.Time) {
+	ids := []string{id}
+	if serves(topo, id) {
+		for _, r := range topo.Below(id) {
+			ids = append(ids, r.Thing)
+		}
+	}
+	a.senses.mend(ids, t)
+}
+
+func (s *senses) mend(ids []string, t time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.news = true
+	for id, at := range s.mends {
+		if t.Sub(at) > knowledge.MaxEcho {
+			delete(s.mends, id)
+		}
+	}
 	for k, a := range s.answers {
 		if slices.Contains(ids, k.thing) && !a.at.After(t) {
 			delete(s.answers, k)
 		}
 	}
-	s.news = true
 	for _, id := range ids {
+		if t.After(s.mends[id]) {
+			s.mends[id] = t
+		}
 		if list := slices.DeleteFunc(s.said[id], func(y engine.Symptom) bool { return !y.At.After(t) }); len(list) == 0 {
 			delete(s.said, id)
 		} else {
 			s.said[id] = list
 		}
 	}
+}
+
+// apart tells the things whose present may be asked for as far back as signs look
+// from those that were put right lately, and when the last of these was.
+func (s *senses) apart(ids []string, now time.Time) (calm, mended []string, since time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, id := range ids {
+		at, there := s.mends[id]
+		if !there || now.Sub(at) > knowledge.MaxEcho {
+			calm = append(calm, id)
+			continue
+		}
+		mended = append(mended, id)
+		if at.After(since) {
+			since = at
+		}
+	}
+	return calm, mended, since
 }
 
 // failing is what the memory of machines foretells.

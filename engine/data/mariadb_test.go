@@ -82,7 +82,7 @@ func TestMariaDBIsUnderstood(t *testing.T) {
 			t.Fatal(dropped, err)
 		}
 		var given []engine.Symptom
-		for _, a := range base.Asks(topo, "db", "db2") {
+		for _, a := range base.Asks(topo, 0, "db", "db2") {
 			r, err := store.Query(t.Context(), a.Query, at)
 			if err != nil {
 				t.Fatalf("%s: %v", a.Query, err)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"zhiwei/engine"
@@ -98,11 +99,19 @@ func (t *term) around(selector string) string {
 	return t.fn + "(" + selector + ")"
 }
 
-// third is a third of the term's span, which has one unit.
+// third is a third of the term's span.
 func (t *term) third() string {
+	return strconv.Itoa(max(int(t.length()/time.Second)/3, 1)) + "s"
+}
+
+// length is the term's span, which has one unit; 0 where it has none.
+func (t *term) length() time.Duration {
+	if t.span == "" {
+		return 0
+	}
 	n, _ := strconv.Atoi(t.span[:len(t.span)-1])
 	unit := map[byte]int{'s': 1, 'm': 60, 'h': 3600, 'd': 86400, 'w': 604800}[t.span[len(t.span)-1]]
-	return strconv.Itoa(max(n*unit/3, 1)) + "s"
+	return time.Duration(n*unit) * time.Second
 }
 
 // node is one operation: a number, a term, time(), an aggregation of a term, or

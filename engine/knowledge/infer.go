@@ -47,7 +47,7 @@ const (
 	// reached them, and its weight that of the surest effect.
 	steep, steepMissing = 6.0, 3.0
 	// A sign is explained where what is held leaves it no more unlikely than this.
-	explained = 0.6
+	explained = 0.7
 )
 
 // item is a fact that a hypothesis speaks of, and how probable it makes the sign.
@@ -318,8 +318,9 @@ func (r *reasoning) weigh(it item) float64 {
 // score reckons what a candidate gains against the background, and what a fault
 // of unknown nature would gain on the same facts.
 func (r *reasoning) score(c *candidate) {
-	sum, effects, missing, strongest := 0.0, 0.0, 0.0, 0.0
-	none, elsewhere, spared := math.Log(unknownPrior), 0.0, 0.0
+	sum, effects, strongest := 0.0, 0.0, 0.0
+	none, elsewhere := math.Log(unknownPrior), 0.0
+	var missing, spared once
 	for _, it := range c.items {
 		fact := &r.facts[it.fact]
 		w := r.weigh(it)
@@ -329,7 +330,7 @@ func (r *reasoning) score(c *candidate) {
 		case w > 0:
 			effects += w
 		default:
-			missing += w
+			missing.add(fact.sign, w)
 			strongest = max(strongest, it.p)
 		}
 		otherwise := r.base.signs[fact.sign].Otherwise
@@ -347,15 +348,18 @@ func (r *reasoning) score(c *candidate) {
 		case w > 0:
 			elsewhere += w
 		default:
-			spared += w
+			spared.add(fact.sign, w)
 		}
 	}
+	lacks, unaffected := missing.sum(), spared.sum()
 	if effects == 0 { // it may have done nothing to others at all
-		missing = max(missing, math.Log1p(-strongest))
-		spared = max(spared, missing)
+		lacks = max(lacks, math.Log1p(-strongest))
+		unaffected = max(unaffected, lacks)
 	}
-	sum += tempered(effects, steep) - tempered(-missing, steepMissing)
-	none += tempered(elsewhere, steep) - tempered(-spared, steepMissing)
+	sum += tempered(effects, steep) - tempered(-lacks, steepMissing)
+	// What is not known explains what others suffer only so far: which of them, and
+	// how, it does not tell.
+	none += min(elsewhere, steep) - tempered(-unaffected, steepMissing)
 	m := &r.base.modes[c.mode]
 	if len(m.causes) > 0 {
 		best := math.Inf(-1)
@@ -375,6 +379,34 @@ func (r *reasoning) score(c *candidate) {
 		sum += best + math.Log(total)
 	}
 	c.gain, c.none = sum+math.Log(m.Prior), none
+}
+
+// once adds up what speaks against a fault, each sign once with its most: that many
+// things spared one sign has one reason, such as another way to where it is
+// measured.
+type once []struct {
+	sign int
+	w    float64
+}
+
+func (o *once) add(sign int, w float64) {
+	for i := range *o {
+		if (*o)[i].sign == sign {
+			(*o)[i].w = min((*o)[i].w, w)
+			return
+		}
+	}
+	*o = append(*o, struct {
+		sign int
+		w    float64
+	}{sign, w})
+}
+
+func (o once) sum() (w float64) {
+	for i := range o {
+		w += o[i].w
+	}
+	return w
 }
 
 // tempered is the weight of effects that have one cause: in full up to steep.

@@ -128,10 +128,10 @@ func symptom(s string) (engine.Symptom, error) {
 func noise(t testing.TB, rng *rand.Rand, n int) []engine.Symptom {
 	t.Helper()
 	pool := []string{
-		"h2/ rate(node_cpu_seconds_total[5m]){cpu=0,mode=idle}=0.05", "vm3/ probe_duration_seconds=3.5", "h2/ log:sshd[4]: Failed password for admin from 10.9.9.9",
+		"h2/ rate(node_cpu_seconds_total[2m]){cpu=0,mode=idle}=0.05", "vm3/ probe_duration_seconds=3.5", "h2/ log:sshd[4]: Failed password for admin from 10.9.9.9",
 		"ns/ log:open() failed: Permission denied", "web/ event:config-changed", "t1/ probe_icmp_rtt_seconds=0.15", "p2/ rate(interface_transmit_discards_total[2m])=12",
 		"room1/ event:door-open", "vm3/ node_load5=18", "ap1/ wireless_retry_ratio=0.35", "db2/ database_query_age_seconds=80", "h2/ rate(node_disk_written_bytes_total[5m])=3e8",
-		"vm2/ rate(namedprocess_namegroup_cpu_seconds_total[5m]){groupname=backup}=1.1", "his/ log:upload/tmp: No such file or directory", "pdu2/ anomaly(power_current_amperes)=0.9",
+		"vm2/ rate(namedprocess_namegroup_cpu_seconds_total[2m]){groupname=backup}=1.1", "his/ log:upload/tmp: No such file or directory", "pdu2/ anomaly(power_current_amperes)=0.9",
 		"fw1/ log:%ASA-4-106023: Deny udp src outside:203.0.113.4", "vm1/ anomaly(probe_icmp_rtt_seconds)=0.85", "ups1/ anomaly(ups_load_ratio)=0.82",
 	}
 	var out []engine.Symptom

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -106,6 +107,10 @@ func (b *Base) signsOf(topo *engine.Topology, symptoms []engine.Symptom, state t
 	return out
 }
 
+// MaxEcho is the longest span of which signs speak of the present: a rate over it
+// still shows what was there as long ago.
+const MaxEcho = 10 * time.Minute
+
 // Ask is one PromQL query whose result is symptoms: each of its series is a
 // Symptom from a metric with this Name, the series' labels and value.
 type Ask struct {
@@ -117,8 +122,10 @@ type Ask struct {
 // reason about them, by name: the terms of all signs that things of their classes
 // can show, without a condition, as what is within bounds speaks too. Things that
 // the topology does not know can be of any class. What detectors are asked is not
-// among it.
-func (b *Base) Asks(topo *engine.Topology, things ...string) []Ask {
+// among it. A within above 0 is how far back may be looked at all: the spans of
+// terms are cut to it, but for those of a trend and of longer than MaxEcho, which
+// tell nothing of the last minutes anyway.
+func (b *Base) Asks(topo *engine.Topology, within time.Duration, things ...string) []Ask {
 	var of classes
 	quoted := make([]string, len(things))
 	for i, id := range things {
@@ -139,6 +146,9 @@ func (b *Base) Asks(topo *engine.Topology, things ...string) []Ask {
 			}
 			bare := *t
 			bare.match = []matcher{whose}
+			if whole := t.length(); within > 0 && t.fn != trendFunction && within < whole && whole <= MaxEcho {
+				bare.span = strconv.Itoa(max(int(within/time.Second), 1)) + "s"
+			}
 			out = append(out, Ask{Name: t.name, Query: bare.query("")})
 		}
 	}
