@@ -28,10 +28,11 @@ const (
 )
 
 // Verdict is what the knowledge engine makes of symptoms: the faults that
-// explain them, most probable first, and what to look at next.
+// explain them and what to look at next.
 type Verdict struct {
-	// Hypotheses are ranked by probability. Those of one fault exclude each other;
-	// Faults tells how many faults hold at once.
+	// Hypotheses are those held to be so first, of them what others stand on before
+	// these, then the others; all else being equal the most probable first. Those of
+	// one fault exclude each other; Faults tells how many faults hold at once.
 	Hypotheses []Hypothesis `json:"hypotheses"`
 	// Faults are the indexes in Hypotheses of the faults held to be present
 	// together: empty where nothing known explains what is seen, two or more for

@@ -47,19 +47,28 @@ func (r *reasoning) verdict() engine.Verdict {
 			all = append(all, made{r.hypothesis(x, held), x.cand, held})
 		}
 	}
+	// How many of the held faults one stands on: the root is told first.
+	above := func(m made) (n int) {
+		for _, i := range r.held {
+			if other := r.things[r.cands[i].thing]; other != m.h.Thing && r.topo.Path(m.h.Thing, other) != nil {
+				n++
+			}
+		}
+		return n
+	}
 	slices.SortStableFunc(all, func(a, b made) int {
-		switch {
-		case a.h.Probability > b.h.Probability:
-			return -1
-		case a.h.Probability < b.h.Probability:
-			return 1
-		case a.held != b.held:
+		if a.held != b.held {
 			if a.held {
 				return -1
 			}
 			return 1
 		}
-		return r.before(a.cand, b.cand)
+		if a.held {
+			if n := cmp.Compare(above(a), above(b)); n != 0 {
+				return n
+			}
+		}
+		return cmp.Or(cmp.Compare(b.h.Probability, a.h.Probability), r.before(a.cand, b.cand))
 	})
 	for i, m := range all {
 		v.Hypotheses = append(v.Hypotheses, m.h)

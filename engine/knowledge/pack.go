@@ -70,6 +70,10 @@ type Sign struct {
 	State map[string][]string `yaml:"state,omitempty"`
 	// Near is a condition on the things around.
 	Near *Near `yaml:"near,omitempty"`
+	// Alongside are signs beside which it is seen, and how often: a fault that shows
+	// one of them elsewhere shows this there too, with that share of its probability,
+	// where its mode does not say otherwise. What cannot be served says so in its log.
+	Alongside map[string]float64 `yaml:"alongside,omitempty"`
 	// Otherwise is the probability that it is seen without any fault known here:
 	// P(sign | no cause). The smaller, the more it proves.
 	Otherwise float64 `yaml:"otherwise"`
@@ -424,6 +428,23 @@ func makeSign(s Sign, set func(string, []engine.Class) classes, say complain) si
 	return out
 }
 
+// alongside adds to what a fault shows elsewhere what is seen beside it.
+func (b *Base) alongside(of map[string]float64) map[string]float64 {
+	out := maps.Clone(of)
+	for i := range b.signs {
+		s := &b.signs[i]
+		if _, said := of[s.ID]; said {
+			continue
+		}
+		for other, share := range s.Alongside {
+			if p := of[other] * share; p > out[s.ID] {
+				out[s.ID] = p
+			}
+		}
+	}
+	return out
+}
+
 func (b *Base) makeMode(m Mode, set func(string, []engine.Class) classes, say complain) mode {
 	where := "mode " + m.ID
 	out := mode{Mode: m, classes: set(where, m.Class)}
@@ -450,6 +471,7 @@ func (b *Base) makeMode(m Mode, set func(string, []engine.Class) classes, say co
 	}
 	out.signs = chances(m.Signs)
 	for _, s := range m.Spreads {
+		s.Signs = b.alongside(s.Signs)
 		one := spread{up: s.Way == "up", classes: set(where, s.Class), depth: s.Depth, signs: chances(s.Signs)}
 		if s.Way != "" && s.Way != "up" && s.Way != "down" {
 			say("%s: a spread goes up or down, not %q", where, s.Way)

@@ -32,9 +32,10 @@ func TestDeliveredPack(t *testing.T) {
 	if len(b.Modes()) < 80 {
 		t.Errorf("%d failure modes", len(b.Modes()))
 	}
-	// Names that node_exporter, process-exporter, the JMX and cAdvisor exporters
+	// Names that node_exporter, process-exporter, the JMX and cAdvisor exporters and
+	// the client libraries of Prometheus
 	// define are kept as they are.
-	others := []string{"node_", "namedprocess_", "process_", "jvm_", "container_", "http_requests_total"}
+	others := []string{"node_", "namedprocess_", "process_", "jvm_", "container_", "http_requests_total", "http_request_duration_seconds_"}
 	for _, term := range b.Terms() {
 		name := term
 		if _, rest, ok := strings.Cut(term, "("); ok {

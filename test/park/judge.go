@@ -37,6 +37,7 @@ type outcome struct {
 	detected  time.Duration // until the first incident; 0: not detected
 	diagnosed time.Duration // until a known cause
 	acted     time.Duration // until the first run that changes something
+	proven    time.Duration // until the program saw that a remedy worked
 	cured     time.Duration // until the world works by itself; 0: it did not
 	called    time.Duration // until a person was called; 0: nobody was
 	rank      int           // of the truth among the causes found; 0: not among them
@@ -88,10 +89,13 @@ func (j *judge) sit(ctx context.Context, list []Fault) error {
 		if err := j.rest(ctx); err != nil {
 			return err
 		}
-		o := j.try(ctx, f)
+		began := time.Now()
+		o := j.try(ctx, f, began)
+		err := j.settle(ctx, 3*time.Minute)
+		j.account(ctx, &o, began) // what was done while it died away is of the fault too
 		j.out = append(j.out, o)
 		fmt.Printf("%2d/%d %s\n", i+1, len(list), o.line())
-		if err := j.settle(ctx, 3*time.Minute); err != nil {
+		if err != nil {
 			fmt.Println("  afterwards:", err)
 		}
 	}
@@ -119,21 +123,27 @@ func each(ctx context.Context, limit time.Duration, ask func() (enough bool)) {
 	}
 }
 
+// byHand is for how many looks, one a second, the person who mended something looks
+// whether it stays so before saying that it is done.
+const byHand = 15
+
 // under tells whether an incident still asks for something to be done.
 func under(state string) bool {
 	return state == engine.Open || state == engine.Escalated || state == engine.Acknowledged
 }
 
 // settle waits until the world works and the program has no incident open. What
-// a person was called for and is mended is resolved by that person.
+// a person was called for and has mended that person resolves, once it was seen to
+// work for a while.
 func (j *judge) settle(ctx context.Context, limit time.Duration) error {
 	err := errors.New("not asked yet")
-	good, began := 0, time.Now()
+	good, works := 0, 0
 	each(ctx, limit, func() bool {
 		if err = j.w.Works(ctx); err != nil {
-			good = 0
+			good, works = 0, 0
 			return false
 		}
+		works++
 		list, e := j.p.Incidents(ctx)
 		if e != nil {
 			err, good = e, 0
@@ -144,7 +154,7 @@ func (j *judge) settle(ctx context.Context, limit time.Duration) error {
 				continue
 			}
 			good, err = 0, fmt.Errorf("the incident “%s” (%s) stays %s", t.Service, t.ID, t.State)
-			if time.Since(began) > limit*2/3 && t.State == engine.Escalated {
+			if works > byHand && t.State == engine.Escalated {
 				_ = j.p.do(ctx, "POST", "/api/incidents/"+t.ID+"/do/"+engine.Resolve, map[string]any{"evidence": map[string]string{"result": "put right by hand"}}, nil)
 			}
 			return false
@@ -189,9 +199,8 @@ func (j *judge) rest(ctx context.Context) error {
 
 // try injects a fault and watches until the world works again, a person is
 // called, or the time is over.
-func (j *judge) try(ctx context.Context, f Fault) (o outcome) {
+func (j *judge) try(ctx context.Context, f Fault, began time.Time) (o outcome) {
 	o.fault = f
-	began := time.Now()
 	if err := f.Inject(ctx, j.w); err != nil {
 		o.err = errors.Join(err, f.Undo(ctx, j.w), j.w.Mend(ctx))
 		return o
@@ -229,7 +238,6 @@ func (j *judge) try(ctx context.Context, f Fault) (o outcome) {
 		o.cured = 0
 	}
 	j.look(ctx, &o, began)
-	j.account(ctx, &o, began)
 	if err := errors.Join(f.Undo(ctx, j.w), j.w.Mend(ctx)); err != nil {
 		o.err = fmt.Errorf("undo: %w", err)
 	}
@@ -348,8 +356,18 @@ func (j *judge) rank(v *engine.Verdict, truth []string) int {
 	return 0
 }
 
-// account notes what was done because of the fault, and whether it was right.
+// account notes what was done because of the fault, whether it was right, and when
+// it was proven.
 func (j *judge) account(ctx context.Context, o *outcome, began time.Time) {
+	list, err := j.p.Incidents(ctx)
+	o.err = errors.Join(o.err, err)
+	for _, t := range list {
+		for _, m := range t.Moments {
+			if m.What == engine.MomentProven && m.At.After(began) {
+				first(&o.proven, began, &m.At)
+			}
+		}
+	}
 	runs, err := j.p.Runs(ctx)
 	if err != nil {
 		o.err = errors.Join(o.err, err)

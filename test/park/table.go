@@ -70,7 +70,7 @@ func (j *judge) table() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Fault park, seed %d\n\n| Fault | What happened | Detected | Cause | Thought first | Done | Cured | By | Wrong |\n|---|---|--:|--:|---|---|--:|---|---|\n", j.seed)
 	var injected, found, top1, top3, curable, healed, persons, called, wrong, repeated, incidents int
-	var detect, diagnose, act, verify []time.Duration
+	var detect, diagnose, act, cure, verify []time.Duration
 	keep := func(list *[]time.Duration, d time.Duration) {
 		if d > 0 {
 			*list = append(*list, d)
@@ -105,7 +105,8 @@ func (j *judge) table() string {
 		keep(&diagnose, o.diagnosed)
 		keep(&act, o.acted)
 		if o.healed() {
-			keep(&verify, o.cured)
+			keep(&cure, o.cured)
+			keep(&verify, o.proven)
 		}
 	}
 	perDay := float64(len(j.quiet.incidents)) / max(j.quiet.time.Hours()/24, 1e-9)
@@ -123,7 +124,8 @@ func (j *judge) table() string {
 		{"detect, p50 / p90", spread(detect)},
 		{"diagnose, p50 / p90", spread(diagnose)},
 		{"act, p50 / p90", spread(act)},
-		{"cured, p50 / p90", spread(verify)},
+		{"cured, p50 / p90", spread(cure)},
+		{"verify, p50 / p90", spread(verify)},
 		{"faultless time", j.quiet.time.Round(time.Second).String()},
 		{"false incidents in it (goal ≤ 1 a day)", fmt.Sprintf("%d, %.1f a day: %s", len(j.quiet.incidents), perDay, strings.Join(j.quiet.incidents, ", "))},
 		{"actions in it (goal 0)", fmt.Sprintf("%d: %s", len(j.quiet.actions), strings.Join(j.quiet.actions, ", "))},
