@@ -44,7 +44,8 @@ const (
 	// What a fault does to others has one cause, and so has what it spares them, so
 	// that the weights do not simply add up: beyond steep they count by their
 	// logarithm. Where nothing is seen on others, it is one question whether it
-	// reached them, and its weight that of the surest effect.
+	// reached them, and its weight half that of the surest effect: there may be another
+	// way to them.
 	steep, steepMissing = 6.0, 3.0
 	// A sign is explained where what is held leaves it no more unlikely than this.
 	explained = 0.7
@@ -353,7 +354,7 @@ func (r *reasoning) score(c *candidate) {
 	}
 	lacks, unaffected := missing.sum(), spared.sum()
 	if effects == 0 { // it may have done nothing to others at all
-		lacks = max(lacks, math.Log1p(-strongest))
+		lacks = max(lacks, math.Log1p(-strongest)/2)
 		unaffected = max(unaffected, lacks)
 	}
 	sum += tempered(effects, steep) - tempered(-lacks, steepMissing)
