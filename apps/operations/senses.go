@@ -359,6 +359,13 @@ func (s *senses) heard() (ids []string) {
 // done to what is well.
 func (a *App) mended(topo *engine.Topology, id string, t time.Time) {
 	ids := []string{id}
+	if t, _ := topo.Thing(id); t.Class == engine.ClassPort { // its device tells of it
+		for _, l := range topo.Parents(id) {
+			if l.Type == engine.MemberOf {
+				ids = append(ids, l.Thing)
+			}
+		}
+	}
 	if serves(topo, id) {
 		for _, r := range topo.Below(id) {
 			ids = append(ids, r.Thing)

@@ -305,13 +305,22 @@ func (r *reasoning) shows(i int) map[int]float64 {
 	return out
 }
 
-// weigh is what one item adds to the evidence.
+// weigh is what one item adds to the evidence. A fault that makes a sign less
+// probable than it is without any excludes what else would show it, but for what is
+// held already.
 func (r *reasoning) weigh(it item) float64 {
-	if r.facts[it.fact].state == absent {
+	fact := &r.facts[it.fact]
+	otherwise := r.base.signs[fact.sign].Otherwise
+	excludes := it.p > 0 && it.p < otherwise
+	switch {
+	case fact.state == absent && excludes:
+		return it.not - math.Log1p(-otherwise)
+	case fact.state == absent:
 		return it.not
-	}
-	if it.p == 0 {
+	case it.p == 0:
 		return 0
+	case excludes:
+		return math.Log1p(-r.quiet[it.fact]*(1-it.p)/(1-otherwise)) - r.lnShown[it.fact]
 	}
 	return math.Log1p(-r.quiet[it.fact]*(1-it.p)) - r.lnShown[it.fact]
 }

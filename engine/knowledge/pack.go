@@ -389,8 +389,8 @@ func makeSign(s Sign, set func(string, []engine.Class) classes, say complain) si
 	if s.Title.IsZero() {
 		say("sign %s has no title", s.ID)
 	}
-	if s.Otherwise <= 0 || s.Otherwise > 0.5 {
-		say("sign %s: otherwise must be above 0 and at most 0.5", s.ID)
+	if s.Otherwise <= 0 || s.Otherwise > 0.97 || s.Otherwise > 0.5 && s.Severity != "none" {
+		say("sign %s: otherwise must be above 0 and at most 0.5, and 0.97 for what is ordinary", s.ID)
 	}
 	if _, known := severities[s.Severity]; !known {
 		say("sign %s: severity is critical, major, minor, warning or none, not %q", s.ID, s.Severity)

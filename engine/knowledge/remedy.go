@@ -30,7 +30,7 @@ var riskCost = map[string]float64{engine.RiskNone: 0, engine.RiskLow: 0.02, engi
 func (r *reasoning) remedies(x rival, held bool, causes []engine.Cause) []engine.Remedy {
 	c := &r.cands[x.cand]
 	m := &r.base.modes[c.mode]
-	labels := r.labels(c.thing)
+	labels := r.labels(c)
 	type ranked struct {
 		engine.Remedy
 		rank float64
@@ -120,7 +120,7 @@ func (r *reasoning) helps(x rival, d *Remedy, inputs map[string]string) float64 
 			if o.Runbook != d.Runbook || o.When != d.When || len(o.For) > 0 {
 				return false
 			}
-			same, missing := fill(o.Inputs, r.labels(c.thing))
+			same, missing := fill(o.Inputs, r.labels(c))
 			return missing == "" && maps.Equal(same, inputs)
 		}) {
 			p += y.p
@@ -192,14 +192,14 @@ func (r *reasoning) scope(x rival, causes []engine.Cause, labels map[string]stri
 
 // labels are what inputs of remedies are filled with: the ledger's labels of the
 // thing, then those of what was seen on it, then its id, name and address.
-func (r *reasoning) labels(t int) map[string]string {
-	out := map[string]string{}
+func (r *reasoning) labels(c *candidate) map[string]string {
+	out, t := map[string]string{}, c.thing
 	thing, known := r.topo.Thing(r.things[t])
 	for k, v := range thing.Labels {
 		out[k] = v
 	}
 	told := map[string]bool{}
-	for _, f := range r.own[t] {
+	for _, f := range r.bestFirst(c) {
 		if r.facts[f].state != seen {
 			continue
 		}
@@ -218,6 +218,19 @@ func (r *reasoning) labels(t int) map[string]string {
 			out["address"] = thing.Address
 		}
 	}
+	return out
+}
+
+// bestFirst are the facts of a candidate's own thing, those first that it makes most
+// probable: what runs wild is named by the sign of running wild, not by that of
+// running.
+func (r *reasoning) bestFirst(c *candidate) []int {
+	p := map[int]float64{}
+	for _, it := range c.items {
+		p[it.fact] = it.p
+	}
+	out := slices.Clone(r.own[c.thing])
+	slices.SortStableFunc(out, func(a, b int) int { return cmp.Compare(p[b], p[a]) })
 	return out
 }
 

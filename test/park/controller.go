@@ -92,6 +92,10 @@ func (w *World) addController(context.Context) error {
 
 // setFan sets a fan of the file server to so many revolutions a minute.
 func (w *World) setFan(ctx context.Context, n, rpm int) error {
+	// Debian's simulator ends by itself now and then, which a controller does not.
+	if err := w.Units.Start(ctx, fileServer); err != nil {
+		return err
+	}
 	c, err := (&net.Dialer{}).DialContext(ctx, "tcp", fmt.Sprintf("%s:%d", w.net.host(fileServer), consolePort))
 	if err != nil {
 		return err
