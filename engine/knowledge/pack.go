@@ -341,6 +341,14 @@ func New(p Pack) (*Base, error) {
 		b.signs = append(b.signs, makeSign(s, set, say))
 	}
 	for i := range b.signs {
+		for _, other := range slices.Sorted(maps.Keys(b.signs[i].Alongside)) {
+			if _, there := b.signNo[other]; !there {
+				say("sign %s: alongside: there is no sign %s", b.signs[i].ID, other)
+			}
+			if share := b.signs[i].Alongside[other]; share <= 0 || share > 1 {
+				say("sign %s: alongside: the share of %s must be above 0 and at most 1", b.signs[i].ID, other)
+			}
+		}
 		n := b.signs[i].Near
 		if n == nil {
 			continue
