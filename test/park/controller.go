@@ -86,16 +86,24 @@ func (w *World) addController(context.Context) error {
 	if err != nil {
 		return err
 	}
-	w.Units.Add(&Unit{Name: fileServer, Path: find("ipmi_sim"), Args: []string{"-c", w.file("conf", "ipmi.conf"), "-f", w.file("conf", "ipmi.emu"), "-n", "-s", w.Dir}, Dir: w.Dir, Ready: dialled(fmt.Sprintf("%s:%d", host, consolePort))})
+	w.Units.Add(&Unit{Name: fileServer, Path: find("ipmi_sim"), Args: []string{"-c", w.file("conf", "ipmi.conf"), "-f", w.file("conf", "ipmi.emu"), "-n", "-s", w.Dir}, Dir: w.Dir, Ready: w.prompts})
 	return nil
+}
+
+// prompts tells whether the console asks for an order. It waits for the question:
+// the simulator dies of SIGPIPE where somebody leaves before it has asked.
+func (w *World) prompts(ctx context.Context) error {
+	c, err := (&net.Dialer{}).DialContext(ctx, "tcp", fmt.Sprintf("%s:%d", w.net.host(fileServer), consolePort))
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+	return prompt(c)
 }
 
 // setFan sets a fan of the file server to so many revolutions a minute.
 func (w *World) setFan(ctx context.Context, n, rpm int) error {
-	// Debian's simulator ends by itself now and then, which a controller does not.
-	if err := w.Units.Start(ctx, fileServer); err != nil {
-		return err
-	}
 	c, err := (&net.Dialer{}).DialContext(ctx, "tcp", fmt.Sprintf("%s:%d", w.net.host(fileServer), consolePort))
 	if err != nil {
 		return err
