@@ -40,7 +40,7 @@ type outcome struct {
 	proven    time.Duration // until the program saw that a remedy worked
 	cured     time.Duration // until the world works by itself; 0: it did not
 	called    time.Duration // until a person was called; 0: nobody was
-	rank      int           // of the truth among the causes found; 0: not among them
+	rank      int           // of the truth among the causes found (see both); 0: not among them
 	thought   string        // the cause the program thought first
 	remedies  []string
 	wrong     []string // runs on what was not broken
@@ -289,10 +289,7 @@ func (j *judge) look(ctx context.Context, o *outcome, began time.Time) {
 	}
 	o.rank = best
 	if len(o.fault.Also) > 0 {
-		o.rank = max(best, also)
-		if best == 0 || also == 0 {
-			o.rank = 0
-		}
+		o.rank = both(best, also)
 	}
 }
 
@@ -313,6 +310,15 @@ func first(into *time.Duration, began time.Time, at *time.Time) {
 	if d := max(at.Sub(began), time.Millisecond); *into == 0 || d < *into {
 		*into = d
 	}
+}
+
+// both is the place of two causes at once: they come first where they have the
+// first two places of one verdict, or the first of two. 0 where one was not found.
+func both(a, b int) int {
+	if a == 0 || b == 0 {
+		return 0
+	}
+	return max(1, max(a, b)-1)
 }
 
 // better is the smaller rank; 0 is none.
