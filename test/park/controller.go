@@ -86,20 +86,9 @@ func (w *World) addController(context.Context) error {
 	if err != nil {
 		return err
 	}
-	w.Units.Add(&Unit{Name: fileServer, Path: find("ipmi_sim"), Args: []string{"-c", w.file("conf", "ipmi.conf"), "-f", w.file("conf", "ipmi.emu"), "-n", "-s", w.Dir}, Dir: w.Dir, Ready: w.prompts})
+	// Whoever leaves the console before it has said all would end it by SIGPIPE.
+	w.Units.Add(&Unit{Name: fileServer, Path: find("sh"), Args: []string{"-c", `trap "" PIPE; exec "$0" "$@"`, find("ipmi_sim"), "-c", w.file("conf", "ipmi.conf"), "-f", w.file("conf", "ipmi.emu"), "-n", "-s", w.Dir}, Dir: w.Dir, Ready: dialled(fmt.Sprintf("%s:%d", host, consolePort))})
 	return nil
-}
-
-// prompts tells whether the console asks for an order. It waits for the question:
-// the simulator dies of SIGPIPE where somebody leaves before it has asked.
-func (w *World) prompts(ctx context.Context) error {
-	c, err := (&net.Dialer{}).DialContext(ctx, "tcp", fmt.Sprintf("%s:%d", w.net.host(fileServer), consolePort))
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(5 * time.Second))
-	return prompt(c)
 }
 
 // setFan sets a fan of the file server to so many revolutions a minute.
