@@ -132,7 +132,7 @@ func fansTold(ctx context.Context, w *World) error {
 	// ipmitool waits ten seconds for what ipmi_sim never tells of its extensions.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
-	text, err := w.Units.output(ctx, nil, nil, find("ipmitool"), "-I", "lanplus", "-H", w.net.host(fileServer), "-p", fmt.Sprint(ports[fileServer]), "-U", ipmiUser, "-P", ipmiPassword, "-L", "USER", "sdr", "type", "Fan")
+	text, err := w.Units.output(ctx, nil, nil, find("ipmitool"), "-I", "lanplus", "-H", w.net.host(fileServer), "-p", fmt.Sprint(ports[fileServer]), "-U", ipmiUser, "-P", ipmiPassword, "-C", "3", "-L", "USER", "sdr", "type", "Fan")
 	if err != nil {
 		return err
 	}
