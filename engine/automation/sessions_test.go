@@ -182,8 +182,13 @@ func TestLongQueriesAreCancelled(t *testing.T) {
 		done chan error
 	}
 	start := func(name, statement string) running {
-		r := running{pgClients(t, 1, url, "zhiwei", name)[0], make(chan error, 1)}
-		go func() { _, err := r.c.Exec(t.Context(), statement); r.done <- err }()
+		r, ended := running{pgClients(t, 1, url, "zhiwei", name)[0], make(chan error, 1)}, make(chan struct{})
+		go func() {
+			defer close(ended)
+			_, err := r.c.Exec(t.Context(), statement)
+			r.done <- err
+		}()
+		t.Cleanup(func() { <-ended }) // before its session is closed
 		return r
 	}
 	holder := pgClients(t, 1, url, "zhiwei", "desk")[0]
