@@ -134,11 +134,8 @@ func (a *App) symptoms(ctx context.Context, topo *engine.Topology, ids []string,
 	}
 	out := a.senses.present(wanted, now, answers)
 	calm, mended, since := a.senses.apart(ids, now)
-	asks := a.mind.base().Asks(topo, 0, calm...)
-	if len(mended) > 0 {
-		asks = append(asks, a.mind.base().Asks(topo, max(now.Sub(since), time.Second), mended...)...)
-	}
-	for _, ask := range asks {
+	b := a.mind.base()
+	for _, ask := range append(b.Asks(topo, 0, calm...), b.Asks(topo, max(now.Sub(since), time.Second), mended...)...) {
 		res, err := a.series.Query(ctx, ask.Query, now)
 		if err != nil {
 			return nil, errs.Wrap("ask", ask.Query, err)

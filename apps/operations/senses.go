@@ -310,12 +310,12 @@ func (s *senses) present(ids map[string]bool, now time.Time, answers bool) (out 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, y := range s.felt {
-		if ids[y.Thing] && now.Sub(y.At) <= unusualFor && y.At.After(s.mends[y.Thing]) {
+		if ids[y.Thing] && now.Sub(y.At) <= unusualFor && y.At.After(s.putRight(y.Thing, now)) {
 			out = append(out, y)
 		}
 	}
 	for _, y := range s.models(now) {
-		if ids[y.Thing] && y.At.After(s.mends[y.Thing]) {
+		if ids[y.Thing] && y.At.After(s.putRight(y.Thing, now)) {
 			out = append(out, y)
 		}
 	}
@@ -378,8 +378,8 @@ func (s *senses) mend(ids []string, t time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.news = true
-	for id, at := range s.mends {
-		if t.Sub(at) > knowledge.MaxEcho {
+	for id := range s.mends {
+		if s.putRight(id, s.clock.Now()).IsZero() {
 			delete(s.mends, id)
 		}
 	}
@@ -400,14 +400,23 @@ func (s *senses) mend(ids []string, t time.Time) {
 	}
 }
 
+// putRight is when a thing was put right lately; zero where it was not. A time to come
+// was written before the clock was set back, and counts no more. s.mu is held.
+func (s *senses) putRight(id string, now time.Time) time.Time {
+	if at := s.mends[id]; !at.After(now) && now.Sub(at) <= knowledge.MaxEcho {
+		return at
+	}
+	return time.Time{}
+}
+
 // apart tells the things whose present may be asked for as far back as signs look
 // from those that were put right lately, and when the last of these was.
 func (s *senses) apart(ids []string, now time.Time) (calm, mended []string, since time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, id := range ids {
-		at, there := s.mends[id]
-		if !there || now.Sub(at) > knowledge.MaxEcho {
+		at := s.putRight(id, now)
+		if at.IsZero() {
 			calm = append(calm, id)
 			continue
 		}

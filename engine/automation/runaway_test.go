@@ -21,7 +21,7 @@ func started(t *testing.T, name, program string, out io.Writer, args ...string) 
 	t.Helper()
 	path, err := exec.LookPath(program)
 	if err != nil {
-		t.Skipf("%s is not installed: make packages", program)
+		t.Fatal(err) // make packages installs what is missing
 	}
 	if path, err = filepath.EvalSymlinks(path); err != nil {
 		t.Fatal(err)

@@ -126,6 +126,9 @@ type Ask struct {
 // terms are cut to it, but for those of a trend and of longer than MaxEcho, which
 // tell nothing of the last minutes anyway.
 func (b *Base) Asks(topo *engine.Topology, within time.Duration, things ...string) []Ask {
+	if len(things) == 0 { // PromQL would take it for whatever has no thing
+		return nil
+	}
 	var of classes
 	quoted := make([]string, len(things))
 	for i, id := range things {

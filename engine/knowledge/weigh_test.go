@@ -123,6 +123,9 @@ func TestTheTimeBeforeIsNotAsked(t *testing.T) {
   - {id: errs, title: 甲 | A, class: [application], metric: errors > 1, otherwise: 0.001}
 `
 	b := small(t, signs, "signs: {hot: 0.95}", serviceIll)
+	if all := b.Asks(pair(), 0); len(all) > 0 {
+		t.Errorf("of no thing is asked: %v", all)
+	}
 	asked := func(within time.Duration) (out []string) {
 		for _, a := range b.Asks(pair(), within, "h") {
 			out = append(out, a.Name+" "+a.Query)
