@@ -50,6 +50,7 @@ var areas = []area{
 	{"rootcause", "Root causes in the cases of Sock Shop and PetShop", false, rootCauses},
 	{"lines", "Log lines into the running program", false, logIntake},
 	{"scale", "Many devices measured by the running program", false, scale},
+	{"hours", "The series of many devices over hours", false, hours},
 	{"smart", "What is foreseen, and alerts in groups", false, foresight},
 }
 

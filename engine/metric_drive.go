@@ -150,6 +150,7 @@ var _ = declare(
 	Metric{Name: "database_replication_connected", Type: Gauge, Unit: "1", Title: tr("副本已连主库", "Replica is connected to its source")},
 	Metric{Name: "database_replication_lag_seconds", Type: Gauge, Unit: "s", Title: tr("复制延迟", "How far a replica is behind in time")},
 	Metric{Name: "database_replication_lag_bytes", Type: Gauge, Unit: "By", Labels: []string{"replica"}, Title: tr("复制落后字节", "How far a replica is behind in bytes")},
+	Metric{Name: "database_slot_kept_ratio", Type: Gauge, Unit: "1", Labels: []string{"replica"}, Title: tr("停用复制槽留住的日志与平时上限之比", "Log that a slot nobody uses keeps, by what the server keeps at most for itself")},
 	Metric{Name: "database_memory_used_bytes", Type: Gauge, Unit: "By", Title: tr("数据库内存已用", "Memory a database uses")},
 	Metric{Name: "database_memory_limit_bytes", Type: Gauge, Unit: "By", Title: tr("数据库内存上限", "Memory a database may use")},
 	Metric{Name: "database_connections_rejected_total", Type: Counter, Unit: "1", Title: tr("被拒连接数", "Connections refused at the limit")},

@@ -267,6 +267,9 @@ func (s *step) take(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if s.app.observer.ending(s.topo, s.t.Things, s.app.mind.base().Missing(s.topo, th.symptoms)) {
+		return nil
+	}
 	if s.t.Current() == nil && s.ask(ctx, &th) {
 		if th, err = s.app.think(ctx, s.topo, s.t.Things); err != nil {
 			return err

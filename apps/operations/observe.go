@@ -51,8 +51,8 @@ type signOf struct{ thing, sign string }
 // holding is a sign that was seen lately.
 type holding struct {
 	finding alert.Finding
-	seen    int // looks in a row
-	missed  int
+	seen    int // looks in a row, up to the last on which it was seen
+	missed  int // looks in a row since
 	at      time.Time // last seen or missed: looked for
 	counts  bool
 }
@@ -210,13 +210,16 @@ func (a *App) examine(ctx context.Context, topo *engine.Topology, ids map[string
 				held = &holding{finding: alert.Finding{Thing: s.Thing, Sign: s.Sign, Since: now}}
 				o.signs[k] = held
 			}
+			if held.missed > 0 {
+				held.seen = 0
+			}
 			held.finding.Title, held.finding.Severity, held.finding.Labels = s.Title, s.Severity, labelsOf(s, symptoms)
 			held.seen, held.missed, held.at = held.seen+1, 0, now
 			held.counts = held.counts || held.seen >= ticks
 		}
 		for _, s := range b.Missing(topo, symptoms) {
 			if held := o.signs[signOf{s.Thing, s.Sign}]; held != nil && held.at != now {
-				held.missed, held.seen, held.at = held.missed+1, 0, now
+				held.missed, held.at = held.missed+1, now
 				if held.counts && held.missed >= ticks {
 					held.counts = false
 					if held.finding.Severity.Calls() {
@@ -230,6 +233,19 @@ func (a *App) examine(ctx context.Context, topo *engine.Topology, ids map[string
 		a.mended(topo, id, now)
 	}
 	return nil
+}
+
+// ending tells whether a thing, or something it stands on, has just lost a sign that
+// called somebody: it may be that it was put right a moment ago, and what shows
+// because of it is not gone yet. A sign that comes and goes tells nothing.
+func (o *observer) ending(topo *engine.Topology, things []string, missing []knowledge.Seen) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.ContainsFunc(missing, func(s knowledge.Seen) bool {
+		held := o.signs[signOf{s.Thing, s.Sign}]
+		return held != nil && held.counts && held.seen >= ticks && held.finding.Severity.Calls() &&
+			slices.ContainsFunc(touched(topo, s.Thing), func(id string) bool { return slices.Contains(things, id) })
+	})
 }
 
 func labelsOf(s knowledge.Seen, symptoms []engine.Symptom) map[string]string {

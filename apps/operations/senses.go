@@ -358,6 +358,11 @@ func (s *senses) heard() (ids []string) {
 // of logs show a fault of the past for as long, and what is done because of them is
 // done to what is well.
 func (a *App) mended(topo *engine.Topology, id string, t time.Time) {
+	a.senses.mend(touched(topo, id), t)
+}
+
+// touched are the things on which a fault of a thing shows.
+func touched(topo *engine.Topology, id string) []string {
 	ids := []string{id}
 	if t, _ := topo.Thing(id); t.Class == engine.ClassPort { // its device tells of it
 		for _, l := range topo.Parents(id) {
@@ -371,7 +376,7 @@ func (a *App) mended(topo *engine.Topology, id string, t time.Time) {
 			ids = append(ids, r.Thing)
 		}
 	}
-	a.senses.mend(ids, t)
+	return ids
 }
 
 func (s *senses) mend(ids []string, t time.Time) {

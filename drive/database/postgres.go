@@ -95,7 +95,8 @@ var (
 	replica = part{"receiver", `select coalesce((select status from pg_stat_wal_receiver limit 1), '') = 'streaming',
 		coalesce(pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn(), false),
 		coalesce(extract(epoch from clock_timestamp() - pg_last_xact_replay_timestamp()), -1)::float8, pg_is_wal_replay_paused()`, (*postgres).receiver}
-	slots = part{"slots", `select slot_name, coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn), -1)::float8 from pg_replication_slots where not active order by 1 limit 200`, (*postgres).slots}
+	slots = part{"slots", `select slot_name, coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn), -1)::float8,
+		pg_size_bytes(current_setting('max_wal_size'))::float8 from pg_replication_slots where not active order by 1 limit 200`, (*postgres).slots}
 	sizes = part{"sizes", `select datname, pg_database_size(oid)::float8 from pg_database where datallowconn and not datistemplate and has_database_privilege(oid, 'CONNECT') order by 1 limit 200`, (*postgres).sizes}
 )
 
@@ -274,16 +275,18 @@ func (*postgres) replicas(t *Target, out *told, rows pgx.Rows) error {
 	return nil
 }
 
-// slots are what a replica that is away will need.
+// slots are what a replica that is away will need, and how that compares with what
+// the server keeps for itself (PostgreSQL calls a slot beyond it extended).
 func (*postgres) slots(_ *Target, out *told, rows pgx.Rows) error {
 	for rows.Next() {
 		var name string
-		var behind float64
-		if err := rows.Scan(&name, &behind); err != nil {
+		var behind, usual float64
+		if err := rows.Scan(&name, &behind, &usual); err != nil {
 			return err
 		}
 		if behind >= 0 {
 			out.add("database_replication_lag_bytes", behind, "replica", "slot "+name)
+			out.add("database_slot_kept_ratio", behind/usual, "replica", "slot "+name)
 		}
 	}
 	return nil

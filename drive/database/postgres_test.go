@@ -202,6 +202,23 @@ func replicated(t *testing.T, s *storetest.PostgresServer) {
 		_, told := v["database_replication_lag_bytes walreceiver@127.0.0.1"]
 		return err == nil && v["database_replicas"] == 1 && told
 	})
+	// A slot that nobody uses keeps the log of a disaster site that is long gone.
+	admin := client(t, at)
+	for _, sql := range []string{"alter system set max_wal_size = '32MB'", "select pg_reload_conf()", "select pg_create_physical_replication_slot('dr_site', true)"} {
+		if _, err := admin.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	until(t, primary, func(v map[string]float64, err error) bool {
+		kept, told := v["database_slot_kept_ratio slot dr_site"]
+		return err == nil && told && kept < 1
+	})
+	for _, sql := range []string{"create table import (line text)", "insert into import select repeat('x', 1000) from generate_series(1, 60000)"} {
+		if _, err := admin.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	until(t, primary, func(v map[string]float64, err error) bool { return err == nil && v["database_slot_kept_ratio slot dr_site"] > 1 })
 	s.Kill()
 	v := until(t, replica, func(v map[string]float64, _ error) bool { return v["database_replication_connected"] == 0 })
 	if v["database_up"] != 1 {

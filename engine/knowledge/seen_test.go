@@ -3,6 +3,7 @@ package knowledge_test
 import (
 	"context"
 	"fmt"
+	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -201,5 +202,62 @@ func TestQueriesOverAllThings(t *testing.T) {
 	}
 	if len(want) < 80 {
 		t.Errorf("only %d signs were shown", len(want))
+	}
+}
+
+// What daemons and devices write on every ordinary day is no evidence of anything:
+// "completed successfully" is not full, "0 failed" has not failed.
+func TestOrdinaryLinesShowNothing(t *testing.T) {
+	p, err := knowledge.Delivered()
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := os.ReadFile("testdata/ordinary.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(string(raw)), "\n")
+	if len(lines) < 100 {
+		t.Fatalf("%d lines", len(lines))
+	}
+	for _, s := range p.Signs {
+		for _, pattern := range s.Log {
+			of := regexp.MustCompile(pattern)
+			for _, line := range lines {
+				if of.MatchString(line) {
+					t.Errorf("%s is seen by %s in %q", s.ID, pattern, line)
+				}
+			}
+		}
+	}
+}
+
+// What tells of a fault in other words than the packs' own examples is heard.
+func TestTellingLinesAreHeard(t *testing.T) {
+	b, topo := base(t), engine.NewTopology(hospital())
+	for line, sign := range map[string]string{
+		"backup failed":                                              "backup-failed",
+		"backup of his: failed after 3 tries":                        "backup-failed",
+		"nightly backup job aborted by operator":                     "backup-failed",
+		"snapshot space full on pool 2":                              "snapshot-full",
+		"snapshot invalid":                                           "snapshot-full",
+		"kernel: EDAC MC1: 12 CE memory read error":                  "memory-corrected",
+		"kernel: EDAC MC1: 1 UE memory read error":                   "memory-uncorrected",
+		"kernel: mce: [Hardware Error]: Machine check events logged": "machine-check",
+		"fan 3 below lower critical threshold":                       "fan-slow",
+		"controller B: failover started":                             "controller-moved",
+		"read from backend timed out":                                "checks-time-out",
+		"systemd[1]: cron.service: Main process exited, code=exited": "scheduler-off",
+	} {
+		for _, thing := range topo.IDs() {
+			s := b.Seen(topo, told(t, thing+"/ log:"+line))
+			if slices.ContainsFunc(s, func(s knowledge.Seen) bool { return s.Sign == sign }) {
+				sign = ""
+				break
+			}
+		}
+		if sign != "" {
+			t.Errorf("%q does not show %s", line, sign)
+		}
 	}
 }

@@ -254,8 +254,10 @@ func (p *Product) Runs(ctx context.Context) ([]Run, error) {
 			return nil, err
 		}
 		r := Run{ID: k.ID, State: k.State, Runbook: d.Runbook, Because: d.Because, Dry: d.Dry, Risk: d.Risk, At: d.StartedAt}
-		if t, ok := d.Inputs["thing"].(string); ok {
-			r.Thing = p.name(t)
+		for _, input := range []string{"thing", "things"} { // a runbook takes one or several
+			if t, ok := d.Inputs[input].(string); ok {
+				r.Thing = p.name(t)
+			}
 		}
 		out = append(out, r)
 	}
