@@ -61,7 +61,7 @@ func hours(ctx context.Context, b *bench, _ string) (err error) {
 	}
 	from := time.Now().Add(-long).Truncate(time.Minute)
 	begun, samples, cuts := time.Now(), 0, 0
-	var early, late float64
+	var early, late, own float64
 	batch := make([]series.Sample, 0, hoursAtOnce)
 	for at := from; at.Before(from.Add(long)); at = at.Add(fleetEvery) {
 		t := at.Sub(from).Seconds()
@@ -76,6 +76,11 @@ func hours(ctx context.Context, b *bench, _ string) (err error) {
 				batch = batch[:0]
 			}
 		}
+		now, err := resident("RssAnon:")
+		if err != nil {
+			return err
+		}
+		own = max(own, now)
 		if at.Sub(from) == hoursEarly {
 			if early, err = resident("VmHWM:"); err != nil {
 				return err
@@ -95,8 +100,8 @@ func hours(ctx context.Context, b *bench, _ string) (err error) {
 	}
 	b.add(Figure{
 		Name: fmt.Sprintf("what the store takes more after hours than after %.0f minutes, peak", hoursEarly.Minutes()), Got: late - early, Unit: "GiB", Command: hoursCommand,
-		Note: fmt.Sprintf("%s series every %v for %v, given in %.0f s: %s samples, the head cut %d times; the store alone, %s GiB at its peak after %.0f minutes and %s GiB at the end, without the %s GiB of what asks",
-			number(float64(len(of))), fleetEvery, long, time.Since(begun).Seconds(), number(float64(samples)), cuts, number(early-labels), hoursEarly.Minutes(), number(late-labels), number(labels-before)),
+		Note: fmt.Sprintf("%s series every %v for %v, given in %.0f s: %s samples, the head cut %d times; the store alone, %s GiB at its peak after %.0f minutes and %s GiB at the end (at most %s of it its own, the rest are pages of files), without the %s GiB of what asks",
+			number(float64(len(of))), fleetEvery, long, time.Since(begun).Seconds(), number(float64(samples)), cuts, number(early-labels), hoursEarly.Minutes(), number(late-labels), number(own-labels), number(labels-before)),
 	})
 	return nil
 }

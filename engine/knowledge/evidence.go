@@ -64,21 +64,32 @@ func (b *Base) look(topo *engine.Topology, given []engine.Symptom) *scene {
 	return s
 }
 
-// whose is the thing that a symptom is of: a device tells of its ports under its
-// own name, and where the ledger has the port as a thing, it is the port's. Such
-// a port is a member of the device and bears the name of the interface, or has it
-// as its label port.
+// parts are what a device tells of under its own name, although the ledger may have
+// it as a thing: by the label of the measurement, the class of the thing, and the
+// label in which the thing bears that name where it is not its own.
+var parts = []struct {
+	label, own string
+	class      engine.Class
+}{
+	{"interface", "port", engine.ClassPort},
+	{"mountpoint", "volume", engine.ClassVolume},
+}
+
+// whose is the thing that a symptom is of: that of the device's own, or of its part,
+// which is a member of it.
 func whose(topo *engine.Topology, y *engine.Symptom) string {
-	name := y.Labels["interface"]
-	if name == "" {
-		return y.Thing
-	}
-	for _, l := range topo.Children(y.Thing) {
-		if l.Type != engine.MemberOf {
+	for _, p := range parts {
+		name := y.Labels[p.label]
+		if name == "" {
 			continue
 		}
-		if p, ok := topo.Thing(l.Thing); ok && p.Class == engine.ClassPort && (p.Labels["port"] == name || p.Name == name) {
-			return l.Thing
+		for _, l := range topo.Children(y.Thing) {
+			if l.Type != engine.MemberOf {
+				continue
+			}
+			if t, ok := topo.Thing(l.Thing); ok && t.Class == p.class && (t.Labels[p.own] == name || t.Name == name) {
+				return l.Thing
+			}
 		}
 	}
 	return y.Thing

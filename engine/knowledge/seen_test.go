@@ -72,6 +72,19 @@ func TestAPortOfASwitchIsTheOneOfTheLedger(t *testing.T) {
 	}
 }
 
+// What a host tells of a file system is the volume's where the ledger has it.
+func TestAFileSystemOfAHostIsTheOneOfTheLedger(t *testing.T) {
+	b := base(t)
+	topo := engine.NewTopology([]engine.Thing{
+		{ID: "h", Class: engine.ClassHost, State: engine.Confirmed},
+		{ID: "v", Class: engine.ClassVolume, State: engine.Confirmed, Labels: map[string]string{"volume": "/images"}, On: []engine.Link{{Type: engine.MemberOf, Thing: "h"}}},
+	})
+	v := b.Infer(topo, told(t, "h/ node_filesystem_readonly{mountpoint=/images}=1", "v/ node_filesystem_readonly{mountpoint=/images}=1", "h/ node_filesystem_readonly{mountpoint=/}=0"))
+	if len(v.Faults) != 1 || v.Hypotheses[v.Faults[0]].Thing != "v" {
+		t.Errorf("%s", v.Say.EN)
+	}
+}
+
 var ranged = regexp.MustCompile(`^([a-z_]+)\(([a-zA-Z_:][a-zA-Z0-9_:]*)\[([0-9]+)([smhd])\]`)
 
 // written are samples from which PromQL reads a symptom's value.
