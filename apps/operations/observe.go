@@ -51,8 +51,8 @@ type signOf struct{ thing, sign string }
 // holding is a sign that was seen lately.
 type holding struct {
 	finding alert.Finding
-	seen    int // looks in a row, up to the last on which it was seen
-	missed  int // looks in a row since
+	seen    int       // looks in a row, up to the last on which it was seen
+	missed  int       // looks in a row since
 	at      time.Time // last seen or missed: looked for
 	counts  bool
 }

@@ -218,7 +218,9 @@ func replicated(t *testing.T, s *storetest.PostgresServer) {
 			t.Fatal(err)
 		}
 	}
-	until(t, primary, func(v map[string]float64, err error) bool { return err == nil && v["database_slot_kept_ratio slot dr_site"] > 1 })
+	until(t, primary, func(v map[string]float64, err error) bool {
+		return err == nil && v["database_slot_kept_ratio slot dr_site"] > 1
+	})
 	s.Kill()
 	v := until(t, replica, func(v map[string]float64, _ error) bool { return v["database_replication_connected"] == 0 })
 	if v["database_up"] != 1 {
