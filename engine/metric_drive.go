@@ -60,6 +60,8 @@ var _ = declare(
 	Metric{Name: "hardware_fan_rpm", Type: Gauge, Unit: "/min", Labels: perSensor, Title: tr("风扇转速", "Speed of a fan")},
 	Metric{Name: "hardware_fan_ratio", Type: Gauge, Unit: "1", Labels: perSensor, Title: tr("风扇相对转速", "Speed of a fan of its full speed")},
 	Metric{Name: "hardware_voltage_volts", Type: Gauge, Unit: "V", Labels: perSensor, Title: tr("部件电压", "Voltage of a part")},
+	Metric{Name: "hardware_voltage_least_volts", Type: Gauge, Unit: "V", Labels: perSensor, Title: tr("部件电压下限", "Voltage below which a part is in danger")},
+	Metric{Name: "hardware_voltage_most_volts", Type: Gauge, Unit: "V", Labels: perSensor, Title: tr("部件电压上限", "Voltage above which a part is in danger")},
 	Metric{Name: "hardware_current_amperes", Type: Gauge, Unit: "A", Labels: perSensor, Title: tr("部件电流", "Current of a part")},
 	Metric{Name: "hardware_power_watts", Type: Gauge, Unit: "W", Labels: perSensor, Title: tr("部件功率", "Power a part takes")},
 	Metric{Name: "hardware_event_log_entries", Type: Gauge, Unit: "1", Title: tr("硬件事件日志条数", "Entries of the hardware's event log")},

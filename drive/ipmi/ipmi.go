@@ -250,8 +250,18 @@ func sensor(f []string, add func(name string, v float64, label, value string)) {
 		return
 	}
 	add(metric, v, "sensor", f[0])
-	if limit, err := strconv.ParseFloat(f[8], 64); err == nil && limit-limit == 0 && metric == "hardware_temperature_celsius" {
-		add("hardware_temperature_limit_celsius", limit, "sensor", f[0])
+	const least, most = 5, 8 // the critical ones
+	bound := func(name string, field int) {
+		if limit, err := strconv.ParseFloat(f[field], 64); err == nil && limit-limit == 0 {
+			add(name, limit, "sensor", f[0])
+		}
+	}
+	switch metric {
+	case "hardware_temperature_celsius":
+		bound("hardware_temperature_limit_celsius", most)
+	case "hardware_voltage_volts":
+		bound("hardware_voltage_least_volts", least)
+		bound("hardware_voltage_most_volts", most)
 	}
 	switch s := f[3]; {
 	case s == "ok":

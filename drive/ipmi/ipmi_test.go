@@ -62,7 +62,7 @@ func controller(t *testing.T) *Target {
 	}{
 		{1, 45, 1, 1, 0, 90, 0, "010000", "CPU Temp"},
 		{4, 5, 18, 100, 0, 0, 10, "000010", "Fan1"},
-		{2, 120, 4, 1, -1, 0, 0, "000000", "P12V"},
+		{2, 120, 4, 1, -1, 0, 114, "000010", "P12V"},
 	} {
 		n++
 		emu += fmt.Sprintf("sensor_add 0x20 0 %d %d 0x01\nsensor_set_threshold 0x20 0 %d settable %s 0 %d 0 0 %d 0\n", n, v.kind, n, v.mask, v.upper, v.lower)
@@ -116,7 +116,7 @@ func TestIPMI(t *testing.T) {
 	}
 	want := map[string]float64{
 		"hardware_temperature_celsius CPU Temp": 45, "hardware_temperature_limit_celsius CPU Temp": 90, "hardware_health CPU Temp": 0,
-		"hardware_fan_rpm Fan1": 500, "hardware_health Fan1": 2, "hardware_voltage_volts P12V": 12, "hardware_health P12V": 0,
+		"hardware_fan_rpm Fan1": 500, "hardware_health Fan1": 2, "hardware_voltage_volts P12V": 12, "hardware_voltage_least_volts P12V": 11.4, "hardware_health P12V": 0,
 		"hardware_powered_on": 0, "hardware_event_log_entries": 1,
 		"hardware_health chassis cooling": 0, "hardware_health chassis drives": 0, "hardware_health chassis power": 0, "hardware_health chassis power load": 0,
 	}

@@ -306,6 +306,12 @@ func (t *told) power(b *redfish.Chassis) error {
 	for _, x := range power.Voltages {
 		if there(x.Status) {
 			t.add("hardware_voltage_volts", float64(x.ReadingVolts), "sensor", x.Name)
+			if x.LowerThresholdCritical != 0 {
+				t.add("hardware_voltage_least_volts", float64(x.LowerThresholdCritical), "sensor", x.Name)
+			}
+			if x.UpperThresholdCritical != 0 {
+				t.add("hardware_voltage_most_volts", float64(x.UpperThresholdCritical), "sensor", x.Name)
+			}
 		}
 	}
 	return nil

@@ -58,7 +58,7 @@ func controller(t *testing.T) (*httptest.Server, func() []string) {
 		case "/redfish/v1/Chassis/1/Power":
 			fmt.Fprint(w, `{"@odata.id":"/redfish/v1/Chassis/1/Power","Id":"Power","Name":"p","PowerControl":[{"MemberId":"0","Name":"System","PowerConsumedWatts":344}],
 				"PowerSupplies":[{"MemberId":"0","Name":"PSU1","Status":{"State":"Enabled","Health":"OK"}},{"MemberId":"1","Name":"PSU2","Status":{"State":"Absent"}}],
-				"Voltages":[{"MemberId":"0","Name":"12V","ReadingVolts":11.9,"Status":{"State":"Enabled","Health":"OK"}}]}`)
+				"Voltages":[{"MemberId":"0","Name":"12V","ReadingVolts":11.9,"LowerThresholdCritical":11.4,"UpperThresholdCritical":12.6,"Status":{"State":"Enabled","Health":"OK"}}]}`)
 		default:
 			http.NotFound(w, r)
 		}
@@ -90,7 +90,7 @@ func TestController(t *testing.T) {
 	want := map[string]float64{
 		"hardware_powered_on/": 0, "hardware_health/system 1": 1, "hardware_health/memory 1": 0, "hardware_health/chassis 1": 0,
 		"hardware_temperature_celsius/Inlet": 23.5, "hardware_temperature_limit_celsius/Inlet": 42, "hardware_fan_rpm/Fan1": 2100, "hardware_health/Fan1": 0,
-		"hardware_fan_ratio/Fan2": 0, "hardware_health/Fan2": 2, "hardware_power_watts/System": 344, "hardware_health/PSU1": 0, "hardware_voltage_volts/12V": 11.9,
+		"hardware_fan_ratio/Fan2": 0, "hardware_health/Fan2": 2, "hardware_power_watts/System": 344, "hardware_health/PSU1": 0, "hardware_voltage_volts/12V": 11.9, "hardware_voltage_least_volts/12V": 11.4, "hardware_voltage_most_volts/12V": 12.6,
 	}
 	if len(values) != len(want) {
 		t.Errorf("%d values, not %d: %v", len(values), len(want), values)

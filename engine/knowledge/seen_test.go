@@ -85,6 +85,23 @@ func TestAFileSystemOfAHostIsTheOneOfTheLedger(t *testing.T) {
 	}
 }
 
+// A voltage is off where its controller says that it is in danger: also one below
+// zero, and by no other rail's bounds.
+func TestAVoltageIsJudgedByItsOwnBounds(t *testing.T) {
+	b, topo := base(t), engine.NewTopology([]engine.Thing{{ID: "h", Class: engine.ClassHost, State: engine.Confirmed}})
+	for given, odd := range map[string]bool{
+		"h/ hardware_voltage_volts{sensor=P12V}=10.9 ; h/ hardware_voltage_least_volts{sensor=P12V}=11.4":                                                 true,
+		"h/ hardware_voltage_volts{sensor=P12V}=12.8 ; h/ hardware_voltage_most_volts{sensor=P12V}=12.6":                                                  true,
+		"h/ hardware_voltage_volts{sensor=N12V}=-12 ; h/ hardware_voltage_least_volts{sensor=N12V}=-13 ; h/ hardware_voltage_most_volts{sensor=N12V}=-11": false,
+		"h/ hardware_voltage_volts{sensor=P5V}=5 ; h/ hardware_voltage_volts{sensor=P12V}=12 ; h/ hardware_voltage_least_volts{sensor=P12V}=11.4":         false,
+	} {
+		seen := slices.ContainsFunc(b.Seen(topo, told(t, strings.Split(given, " ; ")...)), func(s knowledge.Seen) bool { return s.Sign == "voltage-odd" })
+		if seen != odd {
+			t.Errorf("%s: seen %v", given, seen)
+		}
+	}
+}
+
 var ranged = regexp.MustCompile(`^([a-z_]+)\(([a-zA-Z_:][a-zA-Z0-9_:]*)\[([0-9]+)([smhd])\]`)
 
 // written are samples from which PromQL reads a symptom's value.
