@@ -5,8 +5,10 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"zhiwei/engine"
@@ -27,6 +29,9 @@ type heard struct {
 	Memory predict.MemoryLog                  `json:"memory"`
 	Said   map[string][]engine.Symptom        `json:"said,omitempty"` // by thing
 	Mends  map[string]time.Time               `json:"mends,omitempty"`
+	// Callers are the things of which lines come in: what such a one does not say is
+	// not so, also before it speaks for the first time after a restart.
+	Callers []string `json:"callers,omitempty"`
 }
 
 // recall goes on with what the last process heard. What cannot be read is begun
@@ -55,6 +60,9 @@ func (s *senses) recall(folder string, log *slog.Logger) {
 	if h.Mends != nil {
 		s.mends = h.Mends
 	}
+	for _, id := range h.Callers {
+		s.calling(id)
+	}
 }
 
 // keep saves what was heard, where there is anything new.
@@ -67,7 +75,7 @@ func (s *senses) keep(folder string) error {
 		s.mu.Unlock()
 		return nil
 	}
-	raw, err := json.Marshal(heard{s.marks, s.memory, s.said, s.mends})
+	raw, err := json.Marshal(heard{s.marks, s.memory, s.said, s.mends, slices.Sorted(maps.Keys(s.callers))})
 	s.news = false
 	s.mu.Unlock()
 	if err == nil {

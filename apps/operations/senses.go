@@ -225,10 +225,16 @@ func (s *senses) take(thing string, at time.Time, text string, tells bool, found
 func (s *senses) caller(thing string) *tail {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.calling(thing)
+}
+
+// calling makes a caller of a thing, where it is none. s.mu is held.
+func (s *senses) calling(thing string) *tail {
 	w := s.callers[thing]
 	if w == nil && len(s.callers) < maxCallers {
 		w = &tail{mu: &s.common, watch: logs.NewWatch(s.miner)}
 		s.callers[thing] = w
+		s.news = true
 	}
 	return w
 }

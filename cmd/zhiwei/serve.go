@@ -82,6 +82,7 @@ func serve(ctx context.Context, e env, args []string) error {
 	if err := h.start(ctx, true); err != nil {
 		return err
 	}
+	go spareMemory(ctx, e)
 	return h.serve(ctx, e, l)
 }
 

@@ -151,6 +151,9 @@ func Open(dir string, o Options) (*Store, error) {
 	t.RetentionDuration = o.Retention.Milliseconds()
 	t.MaxBytes = o.MaxBytes
 	t.OutOfOrderTimeWindow = o.Late.Milliseconds()
+	// The head is cut when it spans one and a half blocks: of an hour, so that it is
+	// half as large as with Prometheus' two.
+	t.MinBlockDuration = time.Hour.Milliseconds()
 	// Large blocks query faster; a tenth of the retention is what Prometheus
 	// itself chooses, so that dropping the oldest block drops little.
 	t.MaxBlockDuration = max(t.MinBlockDuration, min(o.Retention.Milliseconds()/10, (31*24*time.Hour).Milliseconds()))
