@@ -144,6 +144,7 @@ var _ = declare(
 	Metric{Name: "database_transaction_age_seconds", Type: Gauge, Unit: "s", Title: tr("最长事务时间", "Age of the oldest open transaction")},
 	Metric{Name: "database_query_age_seconds", Type: Gauge, Unit: "s", Title: tr("最长查询时间", "Age of the longest running query that is no backup")},
 	Metric{Name: "database_idle_transaction_seconds", Type: Gauge, Unit: "s", Title: tr("事务中空闲最久的时间", "How long the session that idles inside a transaction for longest has done so; 0 where none does")},
+	Metric{Name: "database_sync_wait_seconds", Type: Gauge, Unit: "s", Title: tr("提交等待同步副本最久的时间", "How long the statement that waits longest for a synchronous replica has run; 0 where none waits")},
 	Metric{Name: "database_size_bytes", Type: Gauge, Unit: "By", Labels: perDatabase, Title: tr("数据库大小", "Size of a database")},
 	Metric{Name: "database_transactions_total", Type: Counter, Unit: "1", Labels: []string{"database", "outcome"}, Title: tr("事务数", "Transactions")},
 	Metric{Name: "database_deadlocks_total", Type: Counter, Unit: "1", Labels: perDatabase, Title: tr("死锁数", "Deadlocks")},

@@ -76,8 +76,9 @@ var parts = []part{
 		coalesce(extract(epoch from max(clock_timestamp() - xact_start) filter (where pid <> pg_backend_pid())), 0)::float8,
 		coalesce(extract(epoch from max(clock_timestamp() - query_start) filter (where state = 'active' and pid <> pg_backend_pid()
 			and application_name not in ('pg_dump', 'pg_dumpall', 'pg_basebackup'))), 0)::float8,
-		coalesce(extract(epoch from max(clock_timestamp() - state_change) filter (where state like 'idle in transaction%')), 0)::float8
-		from ` + ours, numbers("database_sessions_blocked", "database_transaction_age_seconds", "database_query_age_seconds", "database_idle_transaction_seconds")},
+		coalesce(extract(epoch from max(clock_timestamp() - state_change) filter (where state like 'idle in transaction%')), 0)::float8,
+		coalesce(extract(epoch from max(clock_timestamp() - query_start) filter (where wait_event = 'SyncRep')), 0)::float8
+		from ` + ours, numbers("database_sessions_blocked", "database_transaction_age_seconds", "database_query_age_seconds", "database_idle_transaction_seconds", "database_sync_wait_seconds")},
 	{"databases", `select d.datname, xact_commit::float8, xact_rollback::float8, deadlocks::float8, blks_hit::float8, blks_read::float8, tup_returned::float8,
 		temp_bytes::float8, age(d.datfrozenxid)::float8
 		from pg_stat_database s join pg_database d on d.oid = s.datid where d.datallowconn and not d.datistemplate order by 1 limit 200`, (*postgres).databases},

@@ -302,7 +302,7 @@ func (c *Collector) round(ctx context.Context, e *entry) {
 		told = told[:maxSamples]
 	}
 	n, up := len(told), 1.0
-	if n == 0 && err != nil {
+	if n == 0 { // one that tells nothing at all is no better than one that does not answer
 		up = 0
 		c.failures.Add(1)
 	}
