@@ -25,27 +25,52 @@ type option struct {
 	p           float64
 }
 
-// checks ranks the looks at signs nobody looked at, by the information that the
-// answer is expected to give about each fault's alternatives, for its cost.
+// checks ranks the looks at signs nobody looked at: first those on which a remedy of
+// a fault that is held depends and that a script looks for, then by the information
+// that the answer is expected to give about each fault's alternatives, for its cost.
 func (r *reasoning) checks(rounds [][]rival) []engine.Check {
-	best := map[place]engine.Check{}
+	best, wanted := map[place]engine.Check{}, map[place]bool{}
 	for _, list := range rounds {
 		options := r.options(list)
 		for p := range r.open(options) {
 			c := r.check(p, options)
+			if c.Ask != "" && r.wants(p) {
+				wanted[p], best[p] = true, c
+				continue
+			}
 			if c.Gain >= worthGain && c.Gain/c.Cost > best[p].Gain/max(best[p].Cost, 1) {
 				best[p] = c
 			}
 		}
 	}
 	out := make([]engine.Check, 0, len(best))
-	for _, c := range best {
+	depends := map[[2]string]bool{} // thing and sign
+	for p, c := range best {
 		out = append(out, c)
+		depends[[2]string{c.Thing, c.Sign}] = wanted[p]
 	}
 	slices.SortFunc(out, func(a, b engine.Check) int {
-		return cmp.Or(cmp.Compare(b.Gain/b.Cost, a.Gain/a.Cost), cmp.Compare(a.Thing, b.Thing), cmp.Compare(a.Sign, b.Sign))
+		return cmp.Or(compareBool(depends[[2]string{b.Thing, b.Sign}], depends[[2]string{a.Thing, a.Sign}]), cmp.Compare(b.Gain/b.Cost, a.Gain/a.Cost), cmp.Compare(a.Thing, b.Thing), cmp.Compare(a.Sign, b.Sign))
 	})
 	return out[:min(len(out), mostChecks)]
+}
+
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return 1
+	}
+	return -1
+}
+
+// wants tells whether a remedy of a fault that is held on the thing depends on a sign.
+func (r *reasoning) wants(p place) bool {
+	return slices.ContainsFunc(r.held, func(i int) bool {
+		c := &r.cands[i]
+		return c.thing == p.thing && r.base.modes[c.mode].wants[p.sign]
+	})
 }
 
 func (r *reasoning) options(list []rival) []option {

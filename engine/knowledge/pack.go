@@ -296,6 +296,7 @@ type mode struct {
 	causes  [][]chance // overrides of signs, by cause
 	shares  []float64
 	when    []*expr.Program // by remedy; nil: always
+	wants   map[int]bool    // signs on which a remedy depends
 }
 
 type spread struct {
@@ -518,11 +519,22 @@ func (b *Base) makeMode(m Mode, set func(string, []engine.Class) classes, say co
 	if len(m.Causes) > 0 && (sum < 0.99 || sum > 1.01) {
 		say("%s: the shares of its causes sum to %.2f instead of 1", where, sum)
 	}
+	out.wants = map[int]bool{}
 	for _, r := range m.Remedies {
 		out.when = append(out.when, b.checkRemedy(where, r, ids, say))
+		for _, of := range ofSign.FindAllStringSubmatch(r.When, -1) {
+			n, there := b.signNo[of[1]]
+			if !there {
+				say("%s: remedy %s depends on sign %s, which is not there", where, r.ID, of[1])
+			}
+			out.wants[n] = there
+		}
 	}
 	return out
 }
+
+// ofSign finds the signs that a remedy's condition speaks of.
+var ofSign = regexp.MustCompile(`data\.signs\["([^"]+)"\]`)
 
 var risks = map[string]float64{engine.RiskNone: 0, engine.RiskLow: 0.6, engine.RiskMedium: 0.75, engine.RiskHigh: 0.9}
 
