@@ -106,6 +106,10 @@ func (w *World) listenControl() error {
 	return nil
 }
 
+// reloads are the daemons that read their configuration anew at SIGHUP. nginx without
+// a master process does not, and the services of the hospital end of it.
+var reloads = []string{"his-db", "his-db-replica", "mq-1"}
+
 // obey does what was asked, as systemctl(1) does and with its exit codes.
 func (w *World) obey(q asked) answered {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
@@ -129,7 +133,10 @@ func (w *World) obey(q asked) answered {
 	case "restart":
 		err = w.Units.Restart(ctx, q.Name)
 	case "reload":
-		err = w.Units.Signal(q.Name, syscall.SIGHUP)
+		err = fmt.Errorf("job type reload is not applicable for unit %s", q.Name)
+		if slices.Contains(reloads, q.Name) {
+			err = w.Units.Signal(q.Name, syscall.SIGHUP)
+		}
 	case "status":
 		if _, err := w.Units.get(q.Name); err != nil {
 			return answered{4, err.Error()}
