@@ -79,6 +79,32 @@ func TestTheAnswersOfLooksLeadToTheCause(t *testing.T) {
 	}
 }
 
+// What a remedy depends on is looked at first, also where nobody doubts the fault:
+// the former configuration is put back only where there is another. Proves A09.
+func TestWhatARemedyDependsOnIsLookedAt(t *testing.T) {
+	b, file := base(t), filepath.Join(t.TempDir(), "api.json")
+	if err := errors.Join(os.WriteFile(file, []byte("replica"), 0o600), os.WriteFile(file+".good", []byte("primary"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	topo := engine.NewTopology([]engine.Thing{{ID: "api", Name: "api", Class: engine.ClassComponent, State: engine.Confirmed, Labels: map[string]string{"file": file, "service": "api"}}})
+	given := told(
+		t, `api/ log:level=ERROR err="cannot execute INSERT in a read-only transaction"`, "api/ rate(http_requests_total[2m]){code=200}=6", "api/ rate(http_requests_total[2m]){code=500}=3",
+		"api/ namedprocess_namegroup_num_procs=1", "api/ probe_success=1",
+	)
+	v := b.Infer(topo, given)
+	if !held(v, "setting-wrong") || v.Hypotheses[0].Remedies[0].Runbook != "config-rollback" || v.Hypotheses[0].Remedies[0].Allowed() || len(v.Next) == 0 || v.Next[0].Sign != "config-changed" {
+		t.Fatalf("%s\nnext %+v", v.Say.EN, v.Next)
+	}
+	answer := engine.Symptom{Thing: "api", Source: engine.FromState, Name: engine.AnswerName, Text: "config-changed", Absent: asked(t, v.Next[0]) != 0}
+	if v = b.Infer(topo, append(given, answer)); !v.Hypotheses[0].Remedies[0].Allowed() {
+		t.Errorf("the configuration differs, and it is not put back: %+v", v.Hypotheses[0].Remedies[0])
+	}
+	answer.Absent = true
+	if v = b.Infer(topo, append(given, answer)); v.Hypotheses[0].Remedies[0].Allowed() && v.Hypotheses[0].Mode == "setting-wrong" {
+		t.Error("the configuration is as it was, and it is put back")
+	}
+}
+
 // Every script is one that a shell takes, and asks for nothing where the ledger
 // lacks what it needs.
 func TestScriptsAreWhole(t *testing.T) {
