@@ -2,10 +2,13 @@ package operations
 
 import (
 	"testing"
+	"time"
 
 	"zhiwei/engine"
 	"zhiwei/engine/intelligence/alert"
 	"zhiwei/engine/knowledge"
+	"zhiwei/kernel/series"
+	"zhiwei/series/local"
 )
 
 // Between the look at which a sign that called somebody is gone and the one at which
@@ -43,5 +46,55 @@ func TestWhatIsEndingIsNotJudged(t *testing.T) {
 				t.Errorf("ending: %v", got)
 			}
 		})
+	}
+}
+
+// What hangs is asked, and its answer waited for, while what stands on it already
+// shows: nothing is done to this before it is known how that does. Proves A09.
+func TestAnOverdueMeasurementIsWaitedFor(t *testing.T) {
+	store, err := local.Open(t.TempDir(), local.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
+	topo := engine.NewTopology([]engine.Thing{
+		{ID: "room", Class: engine.ClassRoom, State: engine.Confirmed},
+		{ID: "db", Class: engine.ClassDatabase, State: engine.Confirmed, On: []engine.Link{{Type: engine.CooledBy, Thing: "room"}}},
+		{ID: "cache", Class: engine.ClassDatabase, State: engine.Confirmed},
+		{ID: "app", Class: engine.ClassApplication, State: engine.Confirmed, On: []engine.Link{{Type: engine.Uses, Thing: "db"}, {Type: engine.Uses, Thing: "cache"}}},
+		{ID: "alone", Class: engine.ClassApplication, State: engine.Confirmed},
+	})
+	now := time.Now().Truncate(time.Second)
+	measure := func(id, job string, every, age time.Duration) {
+		t.Helper()
+		var list []series.Sample
+		for at := now.Add(-6 * time.Minute); !at.After(now.Add(-age)); at = at.Add(every) {
+			list = append(list, series.Sample{Name: "up", Labels: map[string]string{"thing": id, "job": job, "instance": id}, At: at, Value: 1})
+		}
+		if dropped, err := store.Append(t.Context(), list); err != nil || dropped > 0 {
+			t.Fatal(dropped, err)
+		}
+	}
+	overdue := func(id string) string {
+		t.Helper()
+		s := &step{app: &App{series: &later{store}}, topo: topo, now: now}
+		at, err := s.overdue(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return at
+	}
+	measure("room", "modbus", 5*time.Second, 60*time.Second) // does nothing for others
+	measure("db", "database", 5*time.Second, 2*time.Second)
+	measure("cache", "process", 60*time.Second, 50*time.Second) // seldom, and in time
+	if at := overdue("app"); at != "" {
+		t.Errorf("%s is overdue", at)
+	}
+	measure("cache", "database", 5*time.Second, 12*time.Second)
+	if at := overdue("app"); at != "cache" {
+		t.Errorf("%q is overdue, not the cache", at)
+	}
+	if at := overdue("alone"); at != "" {
+		t.Errorf("%s is overdue for what stands on nothing", at)
 	}
 }

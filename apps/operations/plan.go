@@ -66,6 +66,16 @@ func (s *step) plan(ctx context.Context, th *thought, o *engine.Occurrence) erro
 			if len(s.t.Tries) >= maxTries {
 				return s.call(ctx, "many", "处置次数过多。", "Too much was tried.", th)
 			}
+			if waited < overdueFor {
+				at, err := s.overdue(ctx, hyp.Thing)
+				if err != nil {
+					return err
+				}
+				if at != "" {
+					s.hold("先看它所依赖的“"+s.name(at)+"”：本轮测量还没有结果。", "It waits to know how “"+s.name(at)+"” does, on which it stands: its measurement is overdue.", "")
+					return nil
+				}
+			}
 			return s.propose(ctx, hyp, r, th)
 		}
 		refused = append(refused, hyp.Thing)
@@ -143,6 +153,37 @@ func (s *step) before(ctx context.Context, id string) (thing, ref string, err er
 		return nil
 	})
 	return thing, ref, err
+}
+
+// overdueFor is how long a measurement that is overdue is waited for.
+const overdueFor = time.Minute
+
+// overdue is a thing on which another stands and of which a measurement is overdue:
+// what hangs is asked, and its answer waited for, while what stands on it already
+// shows. Empty: there is none.
+func (s *step) overdue(ctx context.Context, id string) (string, error) {
+	var above []string
+	for _, r := range s.topo.Above(id) {
+		if serves(s.topo, r.Thing) {
+			above = append(above, r.Thing)
+		}
+	}
+	if len(above) == 0 {
+		return "", nil
+	}
+	// The age of each newest measurement, by how far apart those of the last five
+	// minutes were.
+	up := "up{" + matcher(above) + "}"
+	res, err := s.app.series.Query(ctx, "(time() - timestamp("+up+")) * count_over_time("+up+"[5m]) / 300 > 1.5", s.now)
+	if err != nil {
+		return "", errs.Wrap("ask", "up", err)
+	}
+	for _, p := range res.Series {
+		if at := p.Labels["thing"]; len(p.Points) > 0 && slices.Contains(above, at) {
+			return at, nil
+		}
+	}
+	return "", nil
 }
 
 // serves tells whether a thing does work for others: a place, power and cooling
