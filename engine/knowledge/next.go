@@ -3,6 +3,7 @@ package knowledge
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -29,40 +30,35 @@ type option struct {
 // a fault that is held depends and that a script looks for, then by the information
 // that the answer is expected to give about each fault's alternatives, for its cost.
 func (r *reasoning) checks(rounds [][]rival) []engine.Check {
-	best, wanted := map[place]engine.Check{}, map[place]bool{}
+	type look struct {
+		engine.Check
+		worth float64
+	}
+	best := map[place]look{}
 	for _, list := range rounds {
 		options := r.options(list)
 		for p := range r.open(options) {
-			c := r.check(p, options)
-			if c.Ask != "" && r.wants(p) {
-				wanted[p], best[p] = true, c
-				continue
+			c := look{Check: r.check(p, options)}
+			switch {
+			case c.Ask != "" && r.wants(p):
+				c.worth = math.Inf(1)
+			case c.Gain >= worthGain:
+				c.worth = c.Gain / c.Cost
 			}
-			if c.Gain >= worthGain && c.Gain/c.Cost > best[p].Gain/max(best[p].Cost, 1) {
+			if c.worth > best[p].worth {
 				best[p] = c
 			}
 		}
 	}
-	out := make([]engine.Check, 0, len(best))
-	depends := map[[2]string]bool{} // thing and sign
-	for p, c := range best {
-		out = append(out, c)
-		depends[[2]string{c.Thing, c.Sign}] = wanted[p]
-	}
-	slices.SortFunc(out, func(a, b engine.Check) int {
-		return cmp.Or(compareBool(depends[[2]string{b.Thing, b.Sign}], depends[[2]string{a.Thing, a.Sign}]), cmp.Compare(b.Gain/b.Cost, a.Gain/a.Cost), cmp.Compare(a.Thing, b.Thing), cmp.Compare(a.Sign, b.Sign))
+	list := slices.Collect(maps.Values(best))
+	slices.SortFunc(list, func(a, b look) int {
+		return cmp.Or(cmp.Compare(b.worth, a.worth), cmp.Compare(a.Thing, b.Thing), cmp.Compare(a.Sign, b.Sign))
 	})
-	return out[:min(len(out), mostChecks)]
-}
-
-func compareBool(a, b bool) int {
-	switch {
-	case a == b:
-		return 0
-	case a:
-		return 1
+	out := make([]engine.Check, min(len(list), mostChecks))
+	for i := range out {
+		out[i] = list[i].Check
 	}
-	return -1
+	return out
 }
 
 // wants tells whether a remedy of a fault that is held on the thing depends on a sign.
