@@ -145,7 +145,9 @@ func (a *App) done(ctx context.Context, h *loop.Handle, rec record.Record, t eng
 	if n := len(t.Thoughts); n > 0 && t.Thoughts[n-1].Verdict.Known {
 		v := t.Thoughts[n-1].Verdict
 		for _, i := range v.Faults {
-			if v.Hypotheses[i].Thing == id { // it is known, and what was known against it did not help
+			// It is known, and what was known against it did not help. What was only the
+			// most probable of many does not count as known.
+			if v.Hypotheses[i].Thing == id && v.Hypotheses[i].Probability > 0.5 {
 				c.Mode = v.Hypotheses[i].Mode
 			}
 		}
