@@ -42,7 +42,11 @@ func TestWhatIsEndingIsNotJudged(t *testing.T) {
 				}
 				o.signs[signOf{"db", "not-answering"}] = c.held
 			}
-			if got := o.ending(topo, c.things, gone); got != c.want {
+			still := []knowledge.Seen{{Thing: "db", Sign: "not-answering"}}
+			if o.ending(&thought{topo: topo, ids: topo.IDs(), seen: still}, c.things, func() []knowledge.Seen { t.Error("what is seen is looked for again"); return nil }) {
+				t.Error("it is ending although it is seen")
+			}
+			if got := o.ending(&thought{topo: topo, ids: topo.IDs()}, c.things, func() []knowledge.Seen { return gone }); got != c.want {
 				t.Errorf("ending: %v", got)
 			}
 		})

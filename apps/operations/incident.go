@@ -267,7 +267,7 @@ func (s *step) take(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if s.app.observer.ending(s.topo, s.t.Things, s.app.mind.base().Missing(s.topo, th.symptoms)) {
+	if s.app.observer.ending(&th, s.t.Things, func() []knowledge.Seen { return s.app.mind.base().Missing(s.topo, th.symptoms) }) {
 		return nil
 	}
 	if s.t.Current() == nil && s.ask(ctx, &th) {

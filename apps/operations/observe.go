@@ -3,6 +3,7 @@ package operations
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -235,17 +236,30 @@ func (a *App) examine(ctx context.Context, topo *engine.Topology, ids map[string
 	return nil
 }
 
-// ending tells whether a thing, or something it stands on, has just lost a sign that
-// called somebody: it may be that it was put right a moment ago, and what shows
-// because of it is not gone yet. A sign that comes and goes tells nothing.
-func (o *observer) ending(topo *engine.Topology, things []string, missing []knowledge.Seen) bool {
+// ending tells whether one of some things, or something it stands on, has just lost a
+// sign that called somebody: it may be that it was put right a moment ago, and what
+// shows because of it is not gone yet. A sign that comes and goes tells nothing.
+// What is missing is asked for only where a sign is not seen any more.
+func (o *observer) ending(th *thought, things []string, missing func() []knowledge.Seen) bool {
+	looked := map[string]bool{}
+	for _, id := range th.ids {
+		looked[id] = true
+	}
 	o.mu.Lock()
-	defer o.mu.Unlock()
-	return slices.ContainsFunc(missing, func(s knowledge.Seen) bool {
-		held := o.signs[signOf{s.Thing, s.Sign}]
-		return held != nil && held.counts && held.seen >= ticks && held.finding.Severity.Calls() &&
-			slices.ContainsFunc(touched(topo, s.Thing), func(id string) bool { return slices.Contains(things, id) })
+	lost := map[signOf]bool{}
+	for k, held := range o.signs {
+		if looked[k.thing] && held.counts && held.seen >= ticks && held.finding.Severity.Calls() {
+			lost[k] = true
+		}
+	}
+	o.mu.Unlock()
+	for _, s := range th.seen {
+		delete(lost, signOf{s.Thing, s.Sign})
+	}
+	maps.DeleteFunc(lost, func(k signOf, _ bool) bool {
+		return !slices.ContainsFunc(touched(th.topo, k.thing), func(id string) bool { return slices.Contains(things, id) })
 	})
+	return len(lost) > 0 && slices.ContainsFunc(missing(), func(s knowledge.Seen) bool { return lost[signOf{s.Thing, s.Sign}] })
 }
 
 func labelsOf(s knowledge.Seen, symptoms []engine.Symptom) map[string]string {
