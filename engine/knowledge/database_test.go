@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"zhiwei/engine"
+	"zhiwei/engine/knowledge"
 )
 
 // clinic is a database with a replica, three services that use it, and a gateway
@@ -128,5 +129,36 @@ func TestWhatSessionsDoToADatabase(t *testing.T) {
 				t.Errorf("a report at a replica is cancelled: %s of %s", r.ID, h.Mode)
 			}
 		}
+	}
+}
+
+// Where commits wait for a replica that is not there, nothing is done to who uses the
+// database, however ill that looks. Proves A09, B10.
+func TestNothingIsDoneToWhoWaitsForADatabase(t *testing.T) {
+	b := base(t)
+	topo := engine.NewTopology([]engine.Thing{
+		{ID: "db", Class: engine.ClassDatabase, State: engine.Confirmed},
+		{ID: "api", Class: engine.ClassComponent, State: engine.Confirmed, Labels: map[string]string{"pool": "his", "service": "api"}, On: []engine.Link{{Type: engine.Uses, Thing: "db"}}},
+	})
+	ill := []string{
+		"api/ middleware_pool_active=10", "api/ middleware_pool_limit=10", "api/ middleware_pool_waiting=30", "api/ probe_success=1", "api/ probe_http_status_code=500", "api/ log:Connection leak detection triggered",
+		"db/ database_sessions_blocked=0", "db/ probe_success=1", "db/ database_up=1",
+	}
+	acts := func(wait string) (out []string) {
+		v := b.Infer(topo, told(t, append(ill[:len(ill):len(ill)], "db/ max_over_time(database_sync_wait_seconds[1m])="+wait)...))
+		for _, i := range v.Faults {
+			for _, r := range v.Hypotheses[i].Remedies {
+				if r.Runbook != knowledge.CallPerson && r.Allowed() {
+					out = append(out, r.Runbook+" "+v.Hypotheses[i].Thing)
+				}
+			}
+		}
+		return out
+	}
+	if got := acts("0"); !slices.Contains(got, "pool-reset api") {
+		t.Errorf("nothing waits, and %q would be done: %s", got, b.Infer(topo, told(t, ill...)).Say.EN)
+	}
+	if got := acts("3"); len(got) > 0 {
+		t.Errorf("commits wait, and %q would be done", got)
 	}
 }

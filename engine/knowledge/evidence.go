@@ -285,12 +285,18 @@ func (s *scene) readNear(t, no int) {
 		if !there {
 			continue
 		}
-		if i, there := s.at[place{n, sg.near}]; there && i >= 0 {
-			known++
-			if s.facts[i].state == seen {
-				shown++
+		read, shows := false, false
+		for _, sign := range sg.near {
+			if i, there := s.at[place{n, sign}]; there && i >= 0 {
+				read, shows = true, shows || s.facts[i].state == seen
+				from = append(from, s.facts[i].from...)
 			}
-			from = append(from, s.facts[i].from...)
+		}
+		if read {
+			known++
+		}
+		if shows {
+			shown++
 		}
 	}
 	if known < sg.Near.Least {

@@ -95,13 +95,13 @@ type Sign struct {
 }
 
 // Near is a condition on the neighbours of a thing in the topology: among those
-// of whom the sign is known, the share that shows it lies within [From, To].
+// of whom one of the signs is known, the share that shows one lies within [From, To].
 type Near struct {
-	Of    string  `yaml:"of"`    // children (what stands on it), parents (what it stands on), peers (what stands on the same)
-	Sign  string  `yaml:"sign"`  // which must not be a Near itself
-	Least int     `yaml:"least"` // how many neighbours must be known; below, the sign is unknown
-	From  float64 `yaml:"from"`
-	To    float64 `yaml:"to"`
+	Of    string   `yaml:"of"`    // children (what stands on it), parents (what it stands on), peers (what stands on the same)
+	Signs []string `yaml:"signs"` // a neighbour shows one of them; none may be a Near itself
+	Least int      `yaml:"least"` // how many neighbours must be known; below, the sign is unknown
+	From  float64  `yaml:"from"`
+	To    float64  `yaml:"to"`
 }
 
 // Mode is one way to fail.
@@ -280,7 +280,7 @@ type sign struct {
 	cond       *Condition
 	logs       []*regexp.Regexp
 	properties []string
-	near       int // the sign of Near
+	near       []int // the signs of Near
 }
 
 type chance struct {
@@ -354,14 +354,16 @@ func New(p Pack) (*Base, error) {
 		if n == nil {
 			continue
 		}
-		at, there := b.signNo[n.Sign]
-		if !there || b.signs[at].Near != nil {
-			say("sign %s: near sign %q is not there or looks at neighbours itself", b.signs[i].ID, n.Sign)
+		for _, of := range n.Signs {
+			at, there := b.signNo[of]
+			if !there || b.signs[at].Near != nil {
+				say("sign %s: near sign %q is not there or looks at neighbours itself", b.signs[i].ID, of)
+			}
+			b.signs[i].near = append(b.signs[i].near, at)
 		}
-		if !slices.Contains([]string{"children", "parents", "peers"}, n.Of) || n.Least < 1 || n.From < 0 || n.To > 1 || n.From > n.To {
-			say("sign %s: near needs of children, parents or peers, least ≥ 1 and 0 ≤ from ≤ to ≤ 1", b.signs[i].ID)
+		if len(n.Signs) == 0 || !slices.Contains([]string{"children", "parents", "peers"}, n.Of) || n.Least < 1 || n.From < 0 || n.To > 1 || n.From > n.To {
+			say("sign %s: near needs signs, of children, parents or peers, least ≥ 1 and 0 ≤ from ≤ to ≤ 1", b.signs[i].ID)
 		}
-		b.signs[i].near = at
 	}
 	for _, m := range p.Modes {
 		if !idForm.MatchString(m.ID) {
