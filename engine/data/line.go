@@ -11,6 +11,7 @@ import (
 	"zhiwei/drive/host"
 	"zhiwei/drive/probe"
 	"zhiwei/drive/ssh"
+	"zhiwei/kernel/clock"
 	"zhiwei/kernel/errs"
 )
 
@@ -18,12 +19,20 @@ import (
 // measures any more must not stay open.
 const idle = 10 * time.Minute
 
+// renewed is how old a connection becomes. It is made anew then, so that a login
+// that is not let in any more (lost keys, a changed password or key of the host)
+// shows while nothing depends on it, and not when a remedy needs it. A handshake
+// costs some milliseconds.
+const renewed = time.Minute
+
 // line keeps a connection to a machine from round to round.
 type line struct {
-	conf ssh.Config
+	conf  ssh.Config
+	clock clock.Clock
 
 	mu   sync.Mutex // one round at a time
 	c    *ssh.Client
+	made time.Time
 	quit *time.Timer // of the network, not of the schedule
 }
 
@@ -35,13 +44,17 @@ func (l *line) run(ctx context.Context, script string) ([]byte, error) {
 	if l.quit != nil {
 		l.quit.Stop()
 	}
+	if l.c != nil && l.clock.Now().Sub(l.made) > renewed {
+		_ = l.c.Close()
+		l.c = nil
+	}
 	for again := l.c != nil; ; again = false {
 		if l.c == nil {
 			c, err := ssh.Dial(ctx, l.conf)
 			if err != nil {
 				return nil, err
 			}
-			l.c = c
+			l.c, l.made = c, l.clock.Now()
 		}
 		out, _, _, err := l.c.Run(ctx, script)
 		if err == nil {
@@ -96,7 +109,7 @@ func (a *asked) reach(where string) (*line, error) {
 	if conf.HostKey == "" {
 		return nil, bad(a.thing, "host_key", "ssh-ed25519 AAAA… | SHA256:…", "缺少：经 SSH 测量需要它", "is missing: SSH needs it")
 	}
-	return &line{conf: conf}, nil
+	return &line{conf: conf, clock: a.Clock}, nil
 }
 
 func (a *asked) ssh() (Source, error) {

@@ -23,6 +23,7 @@ import (
 // configuration may be given.
 type sshd struct {
 	port, hostKey, key, user string
+	logins                   string // the file of public keys that are let in
 	cmd                      *exec.Cmd
 }
 
@@ -64,7 +65,7 @@ func startSSHD(t *testing.T, more ...string) *sshd {
 	if err := os.WriteFile(filepath.Join(dir, "conf"), []byte(conf), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := &sshd{port: port, hostKey: read("host.pub"), key: read("user") + "\n", user: me.Username, cmd: exec.Command(program, "-D", "-e", "-f", filepath.Join(dir, "conf"))}
+	s := &sshd{port: port, logins: filepath.Join(dir, "user.pub"), hostKey: read("host.pub"), key: read("user") + "\n", user: me.Username, cmd: exec.Command(program, "-D", "-e", "-f", filepath.Join(dir, "conf"))}
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -81,6 +82,27 @@ func startSSHD(t *testing.T, more ...string) *sshd {
 			t.Fatal("sshd does not answer")
 		}
 		<-time.After(20 * time.Millisecond)
+	}
+}
+
+// Proves A06: a login that is not let in any more shows at the next connection, although
+// the connection that measures was let in before.
+func TestALostLoginShows(t *testing.T) {
+	s, clk := startSSHD(t), clock.NewManual(time.Date(2026, 3, 2, 1, 0, 0, 0, time.UTC))
+	m := &data.Measures{Clock: clk, Secret: func(string) (string, string, error) { return s.user, s.key, nil }}
+	list, err := m.Targets(thing("127.0.0.1", "ssh", ":"+s.port, "credential", "k", "host_key", s.hostKey))
+	if err != nil || len(list) != 1 {
+		t.Fatalf("%v, %v", list, err)
+	}
+	if _, err := list[0].Source.Sample(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(s.logins, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	clk.Move(2 * time.Minute)
+	if all, err := list[0].Source.Sample(t.Context()); !errs.Is(err, errs.Unauthenticated) || len(all) > 0 {
+		t.Errorf("%d samples, %v", len(all), err)
 	}
 }
 
