@@ -1,6 +1,7 @@
 package automation_test
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -107,7 +108,8 @@ func ask(t *testing.T, url, sql string) string {
 
 // A replica that stands still is restarted; one whose log is gone from the
 // primary is built anew beside the old and put in its place; a database that is
-// no replica is not touched.
+// no replica is not touched. One whose data folder was opened to everybody is
+// closed and started.
 func TestAReplicaIsRepaired(t *testing.T) {
 	server := storetest.NewPostgres(t)
 	primary := server.Database(t)
@@ -161,6 +163,18 @@ func TestAReplicaIsRepaired(t *testing.T) {
 	}
 	if ask(t, r.url, "select pg_is_in_recovery()") != "t" {
 		t.Error("it is a replica no more")
+	}
+
+	if err := errors.Join(exec.Command(r.control, "stop", "db").Run(), os.Chmod(r.data, 0o777)); err != nil {
+		t.Fatal(err)
+	}
+	if err := exec.Command(r.control, "start", "db").Run(); err == nil {
+		t.Error("PostgreSQL starts on a folder that is everybody's")
+	}
+	w.until(w.order("database-mend-permissions", map[string]any{"thing": "his2"}, false), engine.RunSucceeded)
+	follows("13")
+	if of, err := os.Stat(r.data); err != nil || of.Mode().Perm() != 0o700 {
+		t.Errorf("the data folder is %v: %v", of.Mode(), err)
 	}
 
 	if got := ask(t, r.url, "select pg_promote()"); got != "t" {
