@@ -48,6 +48,7 @@ wal_level = replica
 max_wal_senders = 5
 wal_keep_size = 64MB
 wal_retrieve_retry_interval = 1s
+max_prepared_transactions = 5
 hot_standby = on
 log_min_messages = warning
 log_lock_waits = on

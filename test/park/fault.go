@@ -42,7 +42,7 @@ type Fault struct {
 // without sight of the knowledge packs and of the runbooks; keep it so, and give
 // faults written by somebody who knows them a file of their own.
 func faults() []Fault {
-	return slices.Concat(processFaults(), databaseFaults(), tierFaults(), networkFaults(), deviceFaults(), keepingFaults(), severalFaults(), moreFaults(), knownFaults())
+	return slices.Concat(processFaults(), databaseFaults(), tierFaults(), networkFaults(), deviceFaults(), keepingFaults(), severalFaults(), moreFaults(), againFaults(), knownFaults())
 }
 
 // choose gives the faults named by a list with commas; all where it is empty.

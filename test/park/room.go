@@ -38,6 +38,7 @@ type Room struct {
 	humidity float64
 	outside  float64 // humidity of the air that comes in
 	clogged  float64 // share of the filter
+	stuck    float64 // what the sensor of the return air says for ever; 0: it measures
 	meters   map[uint8]*meters
 	server   *modbus.ModbusServer
 }
@@ -73,7 +74,7 @@ func (r *Room) Pass(d time.Duration) {
 	} else {
 		r.humidity = max(want, r.humidity-wetting*d.Seconds())
 	}
-	if r.running && !r.burnt {
+	if r.running && !r.burnt && !r.idles() {
 		if r.warmth > r.setPoint {
 			r.warmth = max(r.setPoint, r.warmth-cooling*d.Seconds())
 		} else {
@@ -92,9 +93,21 @@ func (r *Room) wants() float64 {
 	return r.outside
 }
 
+// returns is what the sensor of the return air says.
+func (r *Room) returns() float64 {
+	if r.stuck > 0 {
+		return r.stuck
+	}
+	return r.warmth
+}
+
+// idles tells whether a stuck sensor lets the conditioner think that the room is
+// cool enough.
+func (r *Room) idles() bool { return r.stuck > 0 && r.stuck <= r.setPoint }
+
 // gives is the temperature of the air that the conditioner gives.
 func (r *Room) gives() float64 {
-	if r.running && !r.burnt {
+	if r.running && !r.burnt && !r.idles() {
 		return r.warmth - 9
 	}
 	return r.warmth
@@ -186,7 +199,7 @@ func (r *Room) HandleInputRegisters(q *modbus.InputRegistersRequest) ([]uint16, 
 	if !r.running {
 		flow = 0
 	}
-	return cells([]uint16{tenths(r.warmth), tenths(r.humidity), tenths(r.gives()), uint16(110 + 240*r.clogged), uint16(1000 * flow)}, q.Addr, q.Quantity)
+	return cells([]uint16{tenths(r.returns()), tenths(r.humidity), tenths(r.gives()), uint16(110 + 240*r.clogged), uint16(1000 * flow)}, q.Addr, q.Quantity)
 }
 
 func tenths(v float64) uint16 { return uint16(math.Round(v * 10)) }

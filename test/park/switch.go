@@ -29,6 +29,7 @@ type switchPort struct {
 	down    bool
 	shut    bool          // switched off by somebody
 	half    bool          // half duplex
+	vlan    int           // in which it is
 	changed time.Duration // uptime at the last change
 	traffic               // counted so far
 	each    traffic       // what comes on top with every write
@@ -48,6 +49,12 @@ func (t *traffic) add(o traffic) {
 	t.discards += o.discards
 }
 
+// The VLANs of the house that matter here.
+const (
+	serversVLAN  = 20
+	printersVLAN = 60
+)
+
 // portNames are the ports in use: to the database server, to the application
 // server, to the imaging store, to the laboratory.
 var portNames = []string{"GE1-0-1", "GE1-0-2", "GE1-0-3", "GE1-0-4"}
@@ -56,7 +63,7 @@ func newSwitch(folder string) *Switch {
 	// snmpsim answers for the community that is the name of the file.
 	s := &Switch{file: filepath.Join(folder, "public.snmprec"), began: time.Now(), load: usualLoad, memory: usualMemory}
 	for _, n := range portNames {
-		s.ports = append(s.ports, switchPort{name: n})
+		s.ports = append(s.ports, switchPort{name: n, vlan: serversVLAN})
 	}
 	return s
 }
@@ -101,6 +108,8 @@ func (s *Switch) write() error {
 		oper, admin, duplex := "1", "1", "3"
 		if p.down || p.shut {
 			oper = "2"
+		} else if p.vlan != serversVLAN {
+			p.add(traffic{bytes: 900, broadcasts: 3}) // nothing but what goes to all
 		} else {
 			p.add(traffic{bytes: 150_000, broadcasts: 3})
 			p.add(p.each)
@@ -121,6 +130,7 @@ func (s *Switch) write() error {
 		col("1.3.6.1.2.1.10.7.2.1.3", "65", fmt.Sprintf("%010d", p.fcs))
 		col("1.3.6.1.2.1.10.7.2.1.8", "65", fmt.Sprintf("%010d", p.late))
 		col("1.3.6.1.2.1.10.7.2.1.19", "2", duplex)
+		col("1.3.6.1.2.1.17.7.1.4.5.1.1", "66", fmt.Sprintf("%04d", p.vlan)) // dot1qPvid
 		col("1.3.6.1.2.1.31.1.1.1.1", "4", p.name)
 		col("1.3.6.1.2.1.31.1.1.1.6", "70", fmt.Sprintf("%016d", p.bytes))
 		col("1.3.6.1.2.1.31.1.1.1.9", "70", fmt.Sprintf("%016d", p.broadcasts))
@@ -164,7 +174,7 @@ func (s *Switch) SetPort(name string, down bool) error {
 		p.down, p.changed = down, time.Since(s.began)+100*time.Hour
 	}
 	for _, w := range p.wires {
-		w.Cut(p.down || p.shut)
+		w.Cut(p.silent())
 	}
 	s.mu.Unlock()
 	return s.write()
@@ -178,11 +188,27 @@ func (s *Switch) Shut(name string, off bool) error {
 		p.shut, p.changed = off, time.Since(s.began)+100*time.Hour
 	}
 	for _, w := range p.wires {
-		w.Cut(p.down || p.shut)
+		w.Cut(p.silent())
 	}
 	s.mu.Unlock()
 	return s.write()
 }
+
+// Move puts a port into a VLAN: what is behind it is heard in that of the servers
+// only.
+func (s *Switch) Move(name string, vlan int) error {
+	s.mu.Lock()
+	p := s.port(name)
+	p.vlan = vlan
+	for _, w := range p.wires {
+		w.Cut(p.silent())
+	}
+	s.mu.Unlock()
+	return s.write()
+}
+
+// silent tells whether nothing comes through a port.
+func (p *switchPort) silent() bool { return p.down || p.shut || p.vlan != serversVLAN }
 
 // Set changes the switch under its lock.
 func (s *Switch) Set(change func(s *Switch)) {
@@ -238,7 +264,7 @@ func (s *Switch) Power(on bool) {
 	defer s.mu.Unlock()
 	for _, p := range s.ports {
 		for _, w := range p.wires {
-			w.Cut(!on || p.down || p.shut)
+			w.Cut(!on || p.silent())
 		}
 	}
 }
