@@ -95,10 +95,8 @@ func (k *Kernel) Prepare(ctx context.Context, p *identity.Principal, c Change) (
 		if pr.doc, pr.data, err = f.Parse(decl, c.Data); err != nil {
 			return nil, err
 		}
-		if v, ok := f.(Validator); ok {
-			if err = v.Validate(ctx, decl, pr.doc); err != nil {
-				return nil, err
-			}
+		if err = k.registry.validate(ctx, decl, f, pr.doc); err != nil {
+			return nil, err
 		}
 		if pr.index, err = f.Index(decl, pr.doc); err != nil {
 			return nil, err

@@ -31,9 +31,10 @@ type Format interface {
 
 var _ Format = shape.Format{}
 
-// Validator is a Format whose documents follow rules beyond their shape: rules
-// that may grow stricter while records stand, so that they are asked of what is
-// written and never of what is read or indexed again.
+// Validator holds the rules beyond their shape that documents follow: of a Format
+// that is one too, or of one kind (see Registry.Rules). They may grow stricter while
+// records stand, so that they are asked of what is written and never of what is
+// read or indexed again.
 type Validator interface {
 	// Validate checks a document that Parse gave, before its transaction. Invalid
 	// with the failing path.
@@ -52,6 +53,7 @@ type Registry struct {
 	kinds    map[string]*kind.Kind
 	plurals  map[string]*kind.Kind
 	formats  map[string]Format
+	rules    map[string]Validator // by kind
 	relation *kind.Relation
 	privacy  kind.Privacy
 	unready  map[string]map[string]bool // kind → parameters whose index is not whole
@@ -162,6 +164,33 @@ func (r *Registry) Format(name string, f Format) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.formats[name] = f
+}
+
+// Rules declares what the documents of a kind follow beyond its fields. There is
+// one Validator of a kind.
+func (r *Registry) Rules(kindName string, v Validator) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.rules == nil {
+		r.rules = map[string]Validator{}
+	}
+	r.rules[kindName] = v
+}
+
+// validate asks the rules of a document's format and kind.
+func (r *Registry) validate(ctx context.Context, k *kind.Kind, f Format, doc map[string]any) error {
+	if v, ok := f.(Validator); ok {
+		if err := v.Validate(ctx, k, doc); err != nil {
+			return err
+		}
+	}
+	r.mu.RLock()
+	v := r.rules[k.Name]
+	r.mu.RUnlock()
+	if v == nil {
+		return nil
+	}
+	return v.Validate(ctx, k, doc)
 }
 
 // attach gives the formats their kernel.

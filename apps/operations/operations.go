@@ -90,6 +90,7 @@ func (a *App) Register(r *app.Registrar) error {
 	}
 	a.series = &later{}
 	a.runs = automation.New(automation.Options{})
+	r.Rules(engine.RunbookKind, a.runs.Registry().Written())
 	a.intents = intent.New(intent.Options{Series: a.series, May: a.may})
 	sets := &data.Datasets{Series: a.series}
 	a.models = model.New(model.Options{Series: a.series})

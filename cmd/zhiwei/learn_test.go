@@ -101,14 +101,21 @@ func TestAnUnknownFaultIsLearnt(t *testing.T) {
 		Name: "叫号服务", Class: engine.ClassApplication, On: []engine.Link{{Type: engine.Uses, Thing: "cache"}},
 		Labels: map[string]string{"probe_http": srv.URL, "log_files": file, "every": "1s"},
 	})
-	send[any](p, http.MethodPost, "/api/runbooks", map[string]any{"id": "cache-writes", "data": map[string]any{
-		"name": "cache-writes", "title": "让缓存恢复写入", "titleEn": "Let the cache write again", "risk": engine.RiskLow,
-		"definition": map[string]any{
-			"name": "cache-writes", "title": map[string]string{"zh": "让缓存恢复写入", "en": "Let the cache write again"}, "risk": engine.RiskLow, "targets": "[data.inputs.thing]",
-			"inputs": []any{map[string]any{"name": "thing", "type": "target", "required": true, "title": map[string]string{"zh": "对象", "en": "Thing"}}},
-			"steps":  []any{map[string]any{"id": "set", "type": "script", "with": map[string]any{"safe": true, "run": "redis-cli -p " + c.port + " config set min-replicas-to-write 0"}}},
-		},
-	}})
+	book := func(step string) map[string]any {
+		return map[string]any{"id": "cache-writes", "data": map[string]any{
+			"name": "cache-writes", "title": "让缓存恢复写入", "titleEn": "Let the cache write again", "risk": engine.RiskLow,
+			"definition": map[string]any{
+				"name": "cache-writes", "title": map[string]string{"zh": "让缓存恢复写入", "en": "Let the cache write again"}, "risk": engine.RiskLow, "targets": "[data.inputs.thing]",
+				"inputs": []any{map[string]any{"name": "thing", "type": "target", "required": true, "title": map[string]string{"zh": "对象", "en": "Thing"}}},
+				"steps":  []any{map[string]any{"id": "set", "type": step, "with": map[string]any{"safe": true, "run": "redis-cli -p " + c.port + " config set min-replicas-to-write 0"}}},
+			},
+		}}
+	}
+	// A mistake in a runbook shows to whoever writes it.
+	if code, raw := p.asked(http.MethodPost, "/api/runbooks", book("skript")); code != http.StatusBadRequest || !strings.Contains(string(raw), `"path":"definition.steps[0].type"`) {
+		t.Errorf("a runbook with a step that nobody knows: %d %s", code, raw)
+	}
+	send[any](p, http.MethodPost, "/api/runbooks", book("script"))
 	p.say("runbooks/cache-writes", "publish", nil)
 	p.until("what is usual", patiently, func() bool {
 		raw, _ := os.ReadFile(file)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"embed"
 	"encoding/json"
+	"errors"
 	"io/fs"
 	"reflect"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"zhiwei/kernel"
 	"zhiwei/kernel/errs"
 	"zhiwei/kernel/identity"
+	"zhiwei/kernel/kind"
 	"zhiwei/kernel/record"
 )
 
@@ -46,6 +48,36 @@ func Shipped(r *Registry) ([]engine.Runbook, error) {
 		return nil
 	})
 	return out, err
+}
+
+// Written is the rules of runbooks as records: what is written can be run as far
+// as its words go, so that a mistake shows to whoever makes it, and not when the
+// runbook is ordered.
+func (r *Registry) Written() kernel.Validator { return written{r} }
+
+type written struct{ *Registry }
+
+// Validate implements kernel.Validator. Errors as of Registry.Validate.
+func (w written) Validate(_ context.Context, _ *kind.Kind, doc map[string]any) error {
+	at := func(err error) error {
+		var e *errs.Error
+		if errors.As(err, &e) {
+			return e.At(strings.TrimSuffix("definition."+e.Path, "."))
+		}
+		return err
+	}
+	raw, err := json.Marshal(doc["definition"])
+	if err != nil {
+		return errs.Wrap("check runbook", "", err)
+	}
+	rb, err := Decode(raw)
+	if err != nil {
+		return at(err)
+	}
+	if rb.Name != doc["name"] {
+		return at(badRunbook("name", "内容里的标识应与记录的标识相同。", "the name in its definition is not that of the record."))
+	}
+	return at(w.Registry.Validate(rb))
 }
 
 // Deliver brings runbooks into the records: new ones live, those that came with

@@ -93,6 +93,11 @@ func (r *Registrar) Kind(k kind.Kind) {
 // Format declares a foreign shape of documents.
 func (r *Registrar) Format(name string, f kernel.Format) { r.house.Registry.Format(name, f) }
 
+// Rules declares what the documents of a kind follow beyond its fields.
+func (r *Registrar) Rules(kindName string, v kernel.Validator) {
+	r.house.Registry.Rules(kindName, v)
+}
+
 // Relation declares what "treating" means.
 func (r *Registrar) Relation(rel kind.Relation) { r.house.Registry.Relation(rel) }
 
