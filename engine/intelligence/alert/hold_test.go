@@ -7,11 +7,12 @@ import (
 	"zhiwei/engine"
 )
 
-// holds is a small room: a database on a host in a rack on a UPS.
+// holds is a small room: a database on a host in a rack on a UPS and kept cool.
 func holds() *engine.Topology {
 	return engine.NewTopology([]engine.Thing{
 		{ID: "ups", Class: engine.ClassUPS},
-		{ID: "rack", Class: engine.ClassRack, On: []engine.Link{{Type: engine.PoweredBy, Thing: "ups"}}},
+		{ID: "ac", Class: engine.ClassCooling},
+		{ID: "rack", Class: engine.ClassRack, On: []engine.Link{{Type: engine.PoweredBy, Thing: "ups"}, {Type: engine.CooledBy, Thing: "ac"}}},
 		{ID: "host", Class: engine.ClassHost, On: []engine.Link{{Type: engine.MemberOf, Thing: "rack"}}},
 		{ID: "db", Class: engine.ClassDatabase, On: []engine.Link{{Type: engine.RunsOn, Thing: "host"}}},
 	})
@@ -66,6 +67,20 @@ func TestPowerJoinsOnlyWhereItIsLost(t *testing.T) {
 		}, Rules{})
 		if one := groupOf(out, "db").ID == groupOf(out, c.over).ID; one != c.one {
 			t.Errorf("%s %s: one group: %v", c.over, c.of, one)
+		}
+	}
+}
+
+// Proves A10: what loses its power is accounted for by the power; a database that
+// stops in the minute in which the cooling does has another cause, and is told of.
+func TestCoolingSpeaksForNobody(t *testing.T) {
+	now := time.Date(2026, 3, 2, 1, 0, 0, 0, time.UTC)
+	for over, suppressed := range map[string]int{"ups": 1, "ac": 0} {
+		out := New(Options{}).Update(now, holds(), []Finding{
+			{Thing: over, Sign: "stopped", Severity: engine.Critical}, {Thing: "db", Sign: "not-answering", Severity: engine.Critical},
+		}, Rules{})
+		if g := groupOf(out, "db"); g.ID != groupOf(out, over).ID || g.Suppressed != suppressed {
+			t.Errorf("%s: %+v", over, g)
 		}
 	}
 }

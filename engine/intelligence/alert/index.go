@@ -210,7 +210,9 @@ func (x *index) name(id string) string {
 // of what it cannot stand without, the one that rose first. own is the first
 // critical alert of each node that may speak. Where one of several spares would
 // do, all of them must have failed, and the last to fail speaks. An alert does
-// not speak for what its thing stands on in a circle.
+// not speak for what its thing stands on in a circle. Cooling speaks for nobody:
+// nothing stops in the minute in which it does, and what the heat does later is
+// told of the room and of the machines.
 func (x *index) cover(own map[int32]*item) []*item {
 	if len(own) == 0 {
 		return nil
@@ -233,6 +235,9 @@ func (x *index) cover(own map[int32]*item) []*item {
 		}
 		var sets map[engine.LinkType]*spares
 		for _, l := range x.up[i] {
+			if l.by == engine.CooledBy {
+				continue
+			}
 			s := speaker(l.to, i)
 			if !l.spare {
 				if better(s, best) {
