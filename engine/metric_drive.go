@@ -17,6 +17,7 @@ var _ = declare(
 	Metric{Name: "up", Type: Gauge, Unit: "1", Title: tr("可采集", "Could be measured")},
 	Metric{Name: "scrape_duration_seconds", Type: Gauge, Unit: "s", Title: tr("采集用时", "Time one round took")},
 	Metric{Name: "scrape_samples_scraped", Type: Gauge, Unit: "1", Title: tr("本轮样本数", "Samples of one round")},
+	Metric{Name: "measure_refused", Type: Gauge, Unit: "1", Title: tr("采集的账号被拒绝", "The account that measures was turned away")},
 	Metric{Name: "zhiwei_collector_targets", Type: Gauge, Unit: "1", Title: tr("采集对象数", "Targets of the collector")},
 	Metric{Name: "zhiwei_collector_rounds_running", Type: Gauge, Unit: "1", Title: tr("正在进行的采集", "Rounds under way")},
 	Metric{Name: "zhiwei_collector_rounds_waiting", Type: Gauge, Unit: "1", Title: tr("排队的采集", "Rounds that wait for their turn")},

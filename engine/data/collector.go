@@ -59,8 +59,9 @@ const (
 // Collector measures targets at their intervals. Each has its own offset within
 // its interval, drawn from its id, so that they never start at once and keep
 // their places over a restart. Beside what a target tells it writes, as
-// Prometheus does, up, scrape_duration_seconds and scrape_samples_scraped, and
-// of itself the metrics zhiwei_collector_….
+// Prometheus does, up, scrape_duration_seconds and scrape_samples_scraped, from
+// the first time on that it was turned away whether it still is (measure_refused),
+// and of itself the metrics zhiwei_collector_….
 type Collector struct {
 	Series   series.Appender
 	Clock    clock.Clock
@@ -90,7 +91,9 @@ type entry struct {
 	busy   bool // a round waits or is under way
 	gone   bool // forgotten or replaced
 	failed int  // rounds in a row
-	last   []series.Sample
+	// It was turned away at some time: whether it still is, is told from then on.
+	refused bool
+	last    []series.Sample
 }
 
 // lane bounds how many rounds of a sort are under way.
@@ -313,6 +316,9 @@ func (c *Collector) round(ctx context.Context, e *entry) {
 	} else {
 		e.failed = 0
 	}
+	denied := up == 0 && (errs.Is(err, errs.Unauthenticated) || errs.Is(err, errs.Forbidden))
+	e.refused = e.refused || denied
+	refused := e.refused
 	if !gone && failed >= patience && up == 1 { // back: at its own pace again
 		e.due = began.Add(e.Every)
 		heap.Fix(&c.queue, e.at)
@@ -329,6 +335,13 @@ func (c *Collector) round(ctx context.Context, e *entry) {
 		series.Sample{Name: "up", At: began, Value: up},
 		series.Sample{Name: "scrape_duration_seconds", At: began, Value: took.Seconds()},
 		series.Sample{Name: "scrape_samples_scraped", At: began, Value: float64(n)})
+	if refused {
+		v := 0.0
+		if denied {
+			v = 1
+		}
+		told = append(told, series.Sample{Name: "measure_refused", At: began, Value: v})
+	}
 	batch := e.settle(told, began)
 	dropped, err := c.Series.Append(ctx, batch)
 	c.dropped.Add(int64(dropped))

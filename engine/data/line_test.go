@@ -85,24 +85,31 @@ func startSSHD(t *testing.T, more ...string) *sshd {
 	}
 }
 
-// Proves A06: a login that is not let in any more shows at the next connection, although
-// the connection that measures was let in before.
+// Proves A06: a login that is not let in any more shows at the next connection,
+// although the one that measured was let in before, and so does one that is again.
 func TestALostLoginShows(t *testing.T) {
-	s, clk := startSSHD(t), clock.NewManual(time.Date(2026, 3, 2, 1, 0, 0, 0, time.UTC))
+	t0 := time.Date(2026, 3, 2, 1, 0, 0, 0, time.UTC)
+	s, clk := startSSHD(t), clock.NewManual(t0)
 	m := &data.Measures{Clock: clk, Secret: func(string) (string, string, error) { return s.user, s.key, nil }}
 	list, err := m.Targets(thing("127.0.0.1", "ssh", ":"+s.port, "credential", "k", "host_key", s.hostKey))
 	if err != nil || len(list) != 1 {
 		t.Fatalf("%v, %v", list, err)
 	}
-	if _, err := list[0].Source.Sample(t.Context()); err != nil {
+	keys, err := os.ReadFile(s.logins)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(s.logins, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	clk.Move(2 * time.Minute)
-	if all, err := list[0].Source.Sample(t.Context()); !errs.Is(err, errs.Unauthenticated) || len(all) > 0 {
-		t.Errorf("%d samples, %v", len(all), err)
+	c, kept := start(t, clk, 2*time.Minute, list[0].Source)
+	until(t, kept, `up{job="node"}`, t0, "m1/node/=1 ")
+	for i, v := range []struct {
+		keys []byte
+		told string
+	}{{nil, "1"}, {keys, "0"}} {
+		if err := os.WriteFile(s.logins, v.keys, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		step(c, clk, 2*time.Minute, 0)
+		until(t, kept, "measure_refused", t0.Add(time.Duration(i+1)*2*time.Minute), "m1/node/="+v.told+" ")
 	}
 }
 
