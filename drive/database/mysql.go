@@ -387,14 +387,18 @@ func mariaReplica(rows []row, out *told) {
 		return
 	}
 	receiving, applying, known := true, true, true
-	failed, lag := false, 0.0
+	failed, lag, delay := false, 0.0, 0.0
 	for _, r := range rows {
 		receiving = receiving && r.either("slave_io_running", "replica_io_running") == "Yes"
 		applying = applying && r.either("slave_sql_running", "replica_sql_running") == "Yes"
 		failed = failed || r.either("last_sql_errno") != "" && r["last_sql_errno"] != "0"
 		behind, ok := row{"v": r.either("seconds_behind_master", "seconds_behind_source")}.number("v")
 		known, lag = known && ok, max(lag, behind)
+		if late, ok := r.number("sql_delay"); ok {
+			delay = max(delay, late)
+		}
 	}
+	out.add("database_replication_delay_seconds", delay)
 	out.add("database_replication_connected", truth(receiving && applying))
 	out.add("database_replication_receiving", truth(receiving))
 	out.add("database_replication_applying", truth(applying))

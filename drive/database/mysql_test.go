@@ -248,7 +248,7 @@ func TestMySQLNames(t *testing.T) {
 	out := &told{}
 	mariaReplica([]row{
 		{"replica_io_running": "Yes", "replica_sql_running": "Yes", "seconds_behind_source": "3", "last_sql_errno": "0"},
-		{"replica_io_running": "Yes", "replica_sql_running": "Yes", "seconds_behind_source": "8", "last_sql_errno": "0"},
+		{"replica_io_running": "Yes", "replica_sql_running": "Yes", "seconds_behind_source": "8", "last_sql_errno": "0", "sql_delay": "3600"},
 	}, out)
 	mariaStatus(row{"innodb_rows_read": "5", "innodb_buffer_pool_reads": "2", "innodb_buffer_pool_read_requests": "12"}, out)
 	got := map[string]float64{}
@@ -256,7 +256,7 @@ func TestMySQLNames(t *testing.T) {
 		got[s.Name] = s.Value
 	}
 	for name, want := range map[string]float64{
-		"database_is_replica": 1, "database_replication_connected": 1, "database_replication_lag_seconds": 8, "database_rows_scanned_total": 5, "database_blocks_hit_total": 10, "database_blocks_read_total": 2,
+		"database_is_replica": 1, "database_replication_connected": 1, "database_replication_lag_seconds": 8, "database_replication_delay_seconds": 3600, "database_rows_scanned_total": 5, "database_blocks_hit_total": 10, "database_blocks_read_total": 2,
 	} {
 		if v, told := got[name]; !told || v != want {
 			t.Errorf("%s is %v (%v), not %v", name, v, told, want)

@@ -82,6 +82,10 @@ var parts = []part{
 	{"databases", `select d.datname, xact_commit::float8, xact_rollback::float8, deadlocks::float8, blks_hit::float8, blks_read::float8, tup_returned::float8,
 		temp_bytes::float8, age(d.datfrozenxid)::float8
 		from pg_stat_database s join pg_database d on d.oid = s.datid where d.datallowconn and not d.datistemplate order by 1 limit 200`, (*postgres).databases},
+	// A transaction that was prepared ends within moments of its twin in the other
+	// database; it holds its locks as no session and outlives a restart.
+	{"prepared", `select coalesce(extract(epoch from max(clock_timestamp() - prepared)), 0)::float8 from pg_prepared_xacts`, numbers("database_prepared_transaction_seconds")},
+	{"loaded", `select extract(epoch from pg_conf_load_time())::float8, extract(epoch from pg_postmaster_start_time())::float8`, numbers("database_settings_loaded_timestamp_seconds", "database_started_timestamp_seconds")},
 	{"archiver", `select failed_count::float8 from pg_stat_archiver where current_setting('archive_mode') <> 'off'`, numbers("database_archive_failed_total")},
 	// Small tables are full of dead rows now and then, and it does not matter.
 	{"rows", `select current_database(), sum(n_dead_tup) / sum(n_live_tup + n_dead_tup)::float8,
@@ -95,7 +99,8 @@ var (
 		coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn), -1)::float8 from pg_stat_replication order by 1 limit 200`, (*postgres).replicas}
 	replica = part{"receiver", `select coalesce((select status from pg_stat_wal_receiver limit 1), '') = 'streaming',
 		coalesce(pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn(), false),
-		coalesce(extract(epoch from clock_timestamp() - pg_last_xact_replay_timestamp()), -1)::float8, pg_is_wal_replay_paused()`, (*postgres).receiver}
+		coalesce(extract(epoch from clock_timestamp() - pg_last_xact_replay_timestamp()), -1)::float8, pg_is_wal_replay_paused(),
+		extract(epoch from current_setting('recovery_min_apply_delay')::interval)::float8`, (*postgres).receiver}
 	slots = part{"slots", `select slot_name, coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn), -1)::float8,
 		pg_size_bytes(current_setting('max_wal_size'))::float8 from pg_replication_slots where not active order by 1 limit 200`, (*postgres).slots}
 	sizes = part{"sizes", `select datname, pg_database_size(oid)::float8 from pg_database where datallowconn and not datistemplate and has_database_privilege(oid, 'CONNECT') order by 1 limit 200`, (*postgres).sizes}
@@ -298,11 +303,12 @@ func (*postgres) slots(_ *Target, out *told, rows pgx.Rows) error {
 func (*postgres) receiver(_ *Target, out *told, rows pgx.Rows) error {
 	for rows.Next() {
 		var streaming, applied, paused bool
-		var age float64
-		if err := rows.Scan(&streaming, &applied, &age, &paused); err != nil {
+		var age, delay float64
+		if err := rows.Scan(&streaming, &applied, &age, &paused, &delay); err != nil {
 			return err
 		}
 		out.add("database_replication_paused", truth(paused))
+		out.add("database_replication_delay_seconds", delay)
 		out.add("database_replication_connected", truth(streaming))
 		switch {
 		case streaming && applied:

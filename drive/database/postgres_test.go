@@ -173,7 +173,7 @@ func replicated(t *testing.T, s *storetest.PostgresServer) {
 		t.Fatalf("%v: %s", err, out)
 	}
 	port := freePort(t)
-	c := command("postgres", "-D", data, "-p", port, "-k", dir, "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off")
+	c := command("postgres", "-D", data, "-p", port, "-k", dir, "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "max_prepared_transactions=5")
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -197,6 +197,15 @@ func replicated(t *testing.T, s *storetest.PostgresServer) {
 			return err == nil && told && paused == c.want
 		})
 	}
+	// It is given the settings of a copy that lags on purpose, and so was read anew.
+	for _, sql := range []string{"alter system set recovery_min_apply_delay = '6h'", "select pg_reload_conf()"} {
+		if _, err := there.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	until(t, replica, func(v map[string]float64, err error) bool {
+		return err == nil && v["database_replication_delay_seconds"] == 6*3600 && v["database_settings_loaded_timestamp_seconds"] > v["database_started_timestamp_seconds"]
+	})
 	primary := &Target{URL: at, Clock: clock.System()}
 	until(t, primary, func(v map[string]float64, err error) bool {
 		_, told := v["database_replication_lag_bytes walreceiver@127.0.0.1"]
@@ -231,4 +240,20 @@ func replicated(t *testing.T, s *storetest.PostgresServer) {
 	if all, err := primary.Sample(ctx); !errs.Is(err, errs.Unavailable) || len(all) != 1 || all[0].Name != "database_up" || all[0].Value != 0 {
 		t.Errorf("a dead primary: %v, %v", all, err)
 	}
+	// The replica takes over, and a transaction in two databases is left half done.
+	for _, sql := range []string{"select pg_promote()", "begin", "create table settled (n int)", "prepare transaction 'settlement'"} {
+		if _, err := there.Exec(t.Context(), sql); err != nil {
+			t.Fatalf("%s: %v", sql, err)
+		}
+	}
+	until(t, replica, func(v map[string]float64, err error) bool {
+		return err == nil && v["database_is_replica"] == 0 && v["database_prepared_transaction_seconds"] > 0
+	})
+	if _, err := there.Exec(t.Context(), "rollback prepared 'settlement'"); err != nil {
+		t.Fatal(err)
+	}
+	until(t, replica, func(v map[string]float64, err error) bool {
+		n, told := v["database_prepared_transaction_seconds"]
+		return err == nil && told && n == 0
+	})
 }

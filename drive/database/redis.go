@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -174,7 +175,37 @@ func (r *redis) read(ctx context.Context, t *Target, out *told) error {
 		return errs.E(errs.Forbidden, op, r.where, r.where+" 没有给出 Redis 的 INFO；请允许账号执行它。", r.where+" does not give Redis' INFO; allow it to the account.")
 	}
 	tell(v, t, out)
+	// Not every account may list clients, and it is asked only where some wait.
+	if v["blocked_clients"] == "0" {
+		out.add("database_client_held_seconds", 0)
+	} else if list, err := r.ask(ctx, "CLIENT", "LIST", "TYPE", "normal"); err == nil {
+		out.add("database_client_held_seconds", held(list))
+	}
 	return nil
+}
+
+// waiting are the commands that wait by themselves for what others bring.
+var waiting = []string{"blpop", "brpop", "brpoplpush", "blmove", "blmpop", "bzpopmin", "bzpopmax", "bzmpop", "xread", "xreadgroup", "wait", "waitaof"}
+
+// held is for how many seconds the client has waited that waits for longest with a
+// command that does not wait by itself: writes are held back (CLIENT PAUSE), or a
+// fail-over is under way. list is the answer to CLIENT LIST, a client a line, each
+// words as name=value.
+func held(list string) (longest float64) {
+	for line := range strings.Lines(list) {
+		client := map[string]string{}
+		for word := range strings.FieldsSeq(line) {
+			name, value, _ := strings.Cut(word, "=")
+			client[name] = value
+		}
+		if !strings.Contains(client["flags"], "b") || slices.Contains(waiting, strings.ToLower(client["cmd"])) {
+			continue
+		}
+		if idle, err := strconv.ParseFloat(client["idle"], 64); err == nil {
+			longest = max(longest, idle)
+		}
+	}
+	return longest
 }
 
 // tell turns INFO into samples.

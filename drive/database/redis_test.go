@@ -2,6 +2,7 @@ package database
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"net"
 	"os/exec"
@@ -123,6 +124,39 @@ func TestRedis(t *testing.T) {
 	if v, err := values(t, d); err != nil || v["database_keys_evicted_total"] == 0 || v["database_keys db0"] == 0 || v["database_memory_used_bytes"] < 1<<20 {
 		t.Errorf("%v, %v", v, err)
 	}
+
+	// Who waits for a job waits by himself; who writes while writes are held back does not.
+	worker, err := d.open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer worker.close()
+	heard := make(chan error, 1)
+	go func() {
+		_, err := worker.(*redis).ask(context.WithoutCancel(t.Context()), "BLPOP", "jobs", "1")
+		heard <- err
+	}()
+	until(t, d, func(v map[string]float64, _ error) bool {
+		n, told := v["database_client_held_seconds"]
+		return v["database_connections blocked"] == 1 && told && n == 0
+	})
+	<-heard
+	if _, err := c.ask(t.Context(), "CLIENT", "PAUSE", "60000", "WRITE"); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		_, err := worker.(*redis).ask(context.WithoutCancel(t.Context()), "SET", "k", "v")
+		heard <- err
+	}()
+	until(t, d, func(v map[string]float64, err error) bool {
+		return err == nil && v["database_client_held_seconds"] >= 1
+	})
+	if _, err := c.ask(t.Context(), "CLIENT", "UNPAUSE"); err != nil {
+		t.Fatal(err)
+	}
+	<-heard
+	until(t, d, func(v map[string]float64, _ error) bool { return v["database_client_held_seconds"] == 0 })
+	worker.close()
 
 	second := server(t, "redis-server", "--port", other, "--bind", "127.0.0.1", "--dir", t.TempDir(), "--save", "", "--replicaof", "127.0.0.1 "+port, "--masterauth", "geheim")
 	replica := &Target{URL: "redis://127.0.0.1:" + other, Clock: clock.System()}

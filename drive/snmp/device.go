@@ -106,6 +106,7 @@ const (
 	ifName        = "1.3.6.1.2.1.31.1.1.1.1"
 	ifHighSpeed   = "1.3.6.1.2.1.31.1.1.1.15"
 	duplexStatus  = "1.3.6.1.2.1.10.7.2.1.19"
+	portVLAN      = "1.3.6.1.2.1.17.7.1.4.5.1.1" // dot1qPvid of Q-BRIDGE-MIB (RFC 4363), index: the bridge port
 )
 
 // portColumns are the columns by port that every device has or should have,
@@ -118,7 +119,7 @@ var (
 		}
 		return out
 	}()
-	optional = []string{bridgePort, fdbPort, sensorType, processorLoad, storageType}
+	optional = []string{bridgePort, fdbPort, portVLAN, sensorType, processorLoad, storageType}
 )
 
 // round collects the samples of one round.
@@ -203,6 +204,7 @@ func (d *Device) Sample(ctx context.Context) ([]series.Sample, error) {
 	names := names(r)
 	d.interfaces(r, names, up)
 	r.learnt(names)
+	r.vlans(names)
 	r.sensors()
 	r.host()
 	return r.out, r.err

@@ -171,6 +171,7 @@ func recording(down map[int]bool, changed map[int]int, uptime int) string {
 		col("1.3.6.1.2.1.10.7.2.1.8", "65", 3)
 		col("1.3.6.1.2.1.10.7.2.1.19", "2", 2+i%2)
 		col("1.3.6.1.2.1.17.1.4.1.2", "2", i)
+		col("1.3.6.1.2.1.17.7.1.4.5.1.1", "66", 10*i)
 		col("1.3.6.1.2.1.31.1.1.1.1", "4", fmt.Sprintf("GE1/0/%d", i))
 		col("1.3.6.1.2.1.31.1.1.1.6", "70", uint64(5_000_000_000)*uint64(i))
 		col("1.3.6.1.2.1.31.1.1.1.15", "66", 1000)
@@ -249,7 +250,7 @@ func TestASwitch(t *testing.T) {
 	for what, want := range map[string]float64{
 		"interface_up GE1/0/5": 1, "interface_speed_bits_per_second GE1/0/5": 1e9, "interface_receive_bytes_total GE1/0/48": 240e9,
 		"interface_receive_errors_total GE1/0/7": 7, "interface_fcs_errors_total GE1/0/7": 14, "interface_late_collisions_total GE1/0/7": 3,
-		"interface_full_duplex GE1/0/7": 1, "interface_full_duplex GE1/0/8": 0, "interface_flaps_total GE1/0/5": 0,
+		"interface_full_duplex GE1/0/7": 1, "interface_full_duplex GE1/0/8": 0, "interface_flaps_total GE1/0/5": 0, "interface_vlan GE1/0/7": 70,
 		"bridge_topology_changes_total ": 12, "bridge_mac_addresses GE1/0/7": 48, "hardware_temperature_celsius Inlet": 36.5, "device_uptime_seconds ": 1000,
 	} {
 		if got, there := before[what]; !there || got < want-1e-9 || got > want+1e-9 {

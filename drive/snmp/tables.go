@@ -44,6 +44,21 @@ func (r *round) learnt(names map[string]string) {
 	}
 }
 
+// vlans tells in which VLAN each port is. A device that does not say which interface
+// a bridge port is numbers both alike.
+func (r *round) vlans(names map[string]string) {
+	ports, vlans := r.column(bridgePort), r.column(portVLAN)
+	for _, port := range ordered(vlans) {
+		index := port
+		if n, ok := ports[port].number(); ok {
+			index = strconv.Itoa(int(n))
+		}
+		if n, ok := vlans[port].number(); ok && names[index] != "" {
+			r.add("interface_vlan", n, "interface", names[index])
+		}
+	}
+}
+
 // ENTITY-SENSOR-MIB entPhySensorTable, and the names of ENTITY-MIB.
 const (
 	sensorType   = "1.3.6.1.2.1.99.1.1.1.1"
