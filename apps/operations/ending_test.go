@@ -102,3 +102,15 @@ func TestAnOverdueMeasurementIsWaitedFor(t *testing.T) {
 		t.Errorf("%s is overdue for what stands on nothing", at)
 	}
 }
+
+// Proves A03: trouble that comes up again has a try of its own to wait for: what
+// was done ten minutes ago does not say that nothing more is to be learnt now.
+func TestTriesAreOfTheirOccurrence(t *testing.T) {
+	then := time.Date(2026, 3, 2, 1, 0, 0, 0, time.UTC)
+	s := &step{t: engine.Trouble{Tries: []engine.Try{{At: then}}}}
+	for at, begun := range map[time.Time]bool{then.Add(-time.Second): true, then: true, then.Add(10 * time.Minute): false} {
+		if s.begun(&engine.Occurrence{DetectedAt: at}) != begun {
+			t.Errorf("of trouble since %v: %v", at, !begun)
+		}
+	}
+}

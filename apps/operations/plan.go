@@ -80,10 +80,15 @@ func (s *step) plan(ctx context.Context, th *thought, o *engine.Occurrence) erro
 		}
 		refused = append(refused, hyp.Thing)
 	}
-	if waited < s.app.config.patience && len(s.t.Tries) == 0 && s.mayBecomeSure(v) {
+	if waited < s.app.config.patience && !s.begun(o) && s.mayBecomeSure(v) {
 		return nil // more evidence may allow what is refused now
 	}
 	return s.call(ctx, "no-remedy", "没有可以自动施行的处置，或都已试过。", "No remedy is left that may be done automatically.", th)
+}
+
+// begun tells whether anything was tried since the trouble came up this time.
+func (s *step) begun(o *engine.Occurrence) bool {
+	return slices.ContainsFunc(s.t.Tries, func(t engine.Try) bool { return !t.At.Before(o.DetectedAt) })
 }
 
 // sure is how probable a fault is of which more looks would tell nothing new.
