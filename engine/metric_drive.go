@@ -17,6 +17,8 @@ var _ = declare(
 	Metric{Name: "up", Type: Gauge, Unit: "1", Title: tr("可采集", "Could be measured")},
 	Metric{Name: "scrape_duration_seconds", Type: Gauge, Unit: "s", Title: tr("采集用时", "Time one round took")},
 	Metric{Name: "scrape_samples_scraped", Type: Gauge, Unit: "1", Title: tr("本轮样本数", "Samples of one round")},
+	Metric{Name: "work_done_total", Type: Counter, Unit: "1", Title: tr("完成的业务量", "Work done, by the counter that the label pulse names")},
+	Metric{Name: "work_missing", Type: Gauge, Unit: "1", Title: tr("照平时应已完成而没有的业务量", "Work that would have been done since the counter last grew, had it gone on as usual")},
 	Metric{Name: "measure_refused", Type: Gauge, Unit: "1", Title: tr("采集的账号被拒绝", "The account that measures was turned away")},
 	Metric{Name: "zhiwei_collector_targets", Type: Gauge, Unit: "1", Title: tr("采集对象数", "Targets of the collector")},
 	Metric{Name: "zhiwei_collector_rounds_running", Type: Gauge, Unit: "1", Title: tr("正在进行的采集", "Rounds under way")},

@@ -114,3 +114,29 @@ func TestTriesAreOfTheirOccurrence(t *testing.T) {
 		}
 	}
 }
+
+// Proves A09: what stands on a thing that has just come back is given time to follow
+// before anything is done to it; what it does not stand on, and what only keeps it
+// cool, hold nothing up.
+func TestWhatComesBackIsFollowed(t *testing.T) {
+	topo := engine.NewTopology([]engine.Thing{
+		{ID: "ac", Class: engine.ClassCooling, State: engine.Confirmed},
+		{ID: "db", Class: engine.ClassDatabase, State: engine.Confirmed},
+		{ID: "app", Class: engine.ClassApplication, State: engine.Confirmed, On: []engine.Link{{Type: engine.Uses, Thing: "db"}, {Type: engine.CooledBy, Thing: "ac"}}},
+		{ID: "other", Class: engine.ClassApplication, State: engine.Confirmed},
+	})
+	back := time.Date(2026, 3, 2, 1, 0, 0, 0, time.UTC)
+	for _, c := range []struct {
+		over, of string
+		after    time.Duration
+		want     string
+	}{
+		{"db", "app", 10 * time.Second, "db"}, {"db", "app", time.Minute, ""}, {"db", "db", 10 * time.Second, ""},
+		{"db", "other", 10 * time.Second, ""}, {"ac", "app", 10 * time.Second, ""}, {"app", "db", 10 * time.Second, ""},
+	} {
+		o := observer{revived: map[string]time.Time{c.over: back}}
+		if got := o.reviver(topo, c.of, back.Add(c.after)); got != c.want {
+			t.Errorf("%s came back %v ago: %s waits for %q", c.over, c.after, c.of, got)
+		}
+	}
+}

@@ -40,6 +40,7 @@ type observer struct {
 	signs   map[signOf]*holding
 	groups  map[string]alert.Group
 	merged  map[string]string        // groups that are one with another
+	revived map[string]time.Time     // things: when a sign that called somebody was last over
 	thought map[record.Key]time.Time // incidents: when last
 	looked  time.Time
 	storm   bool
@@ -230,10 +231,32 @@ func (a *App) examine(ctx context.Context, topo *engine.Topology, ids map[string
 			}
 		}
 	}
+	maps.DeleteFunc(o.revived, func(_ string, at time.Time) bool { return now.Sub(at) > reviving })
 	for id := range over {
 		a.mended(topo, id, now)
+		if o.revived == nil {
+			o.revived = map[string]time.Time{}
+		}
+		o.revived[id] = now
 	}
 	return nil
+}
+
+// reviving is how long what stands on a thing may take to come back after it: pools
+// fill and drain, and clients try again, within some seconds of it.
+const reviving = 30 * time.Second
+
+// reviver is what a thing stands on and what has come back just now. Empty: there
+// is none. What shows on the thing may be what is left of that.
+func (o *observer) reviver(topo *engine.Topology, id string, now time.Time) string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, r := range topo.Above(id) { // nearest first
+		if at, there := o.revived[r.Thing]; there && now.Sub(at) < reviving && serves(topo, r.Thing) {
+			return r.Thing
+		}
+	}
+	return ""
 }
 
 // ending tells whether one of some things, or something it stands on, has just lost a

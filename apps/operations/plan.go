@@ -66,6 +66,10 @@ func (s *step) plan(ctx context.Context, th *thought, o *engine.Occurrence) erro
 			if len(s.t.Tries) >= maxTries {
 				return s.call(ctx, "many", "处置次数过多。", "Too much was tried.", th)
 			}
+			if at := s.app.observer.reviver(s.topo, hyp.Thing, s.now); at != "" {
+				s.hold("它所依赖的“"+s.name(at)+"”刚刚恢复，先看它是否随之恢复。", "“"+s.name(at)+"”, on which it stands, has just come back: it is given time to follow.", "")
+				return nil
+			}
 			if waited < overdueFor {
 				at, err := s.overdue(ctx, hyp.Thing)
 				if err != nil {

@@ -55,7 +55,7 @@ var client = &http.Client{
 func (t *Target) Name() string { return t.Job }
 
 // Sample reads everything once. Samples that carry a time keep it. Unavailable
-// where nothing answers, Invalid where the answer is none, TooLarge where it is
+// where nothing answers, Unauthenticated where it is not allowed, Invalid where the answer is none, TooLarge where it is
 // longer than 16 MiB or has more than 20,000 samples; the first of them are then
 // returned beside the error. Native histograms are left out.
 func (t *Target) Sample(ctx context.Context) ([]series.Sample, error) {
@@ -84,7 +84,11 @@ func (t *Target) Sample(ctx context.Context) ([]series.Sample, error) {
 	}
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {
-		return nil, errs.E(errs.Unavailable, op, req.URL.Redacted(), fmt.Sprintf("%s 应答了状态 %d；请检查采集路径与口令。", req.URL.Host, res.StatusCode), fmt.Sprintf("%s answered with the status %d; check the path and the password.", req.URL.Host, res.StatusCode))
+		why := errs.Unavailable
+		if res.StatusCode == http.StatusUnauthorized || res.StatusCode == http.StatusForbidden {
+			why = errs.Unauthenticated
+		}
+		return nil, errs.E(why, op, req.URL.Redacted(), fmt.Sprintf("%s 应答了状态 %d；请检查采集路径与口令。", req.URL.Host, res.StatusCode), fmt.Sprintf("%s answered with the status %d; check the path and the password.", req.URL.Host, res.StatusCode))
 	}
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxBody+1))
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -106,6 +107,7 @@ func init() { // the makers read the table again
 		{TargetLabel{"modbus_map", modbus.MapForm + ";…", "environment_temperature_celsius{sensor=cold}=input:0:int16*0.1;cooling_running=coil:0", "", tr("点表，分号分隔；一个标签写不下时接着写 modbus_map_2 等。", "Its registers, separated by semicolons; more in modbus_map_2 and so on where one label is too short.")}, true, nil},
 		{TargetLabel{"scrape", "URL", "http://10.0.0.7:9100/metrics", "*", tr("采集 Prometheus 格式的指标。", "Reads metrics in Prometheus' format.")}, true, (*asked).scrape},
 		{TargetLabel{"scrape_credential", account, "his-metrics", "", tr("采集用的凭据：有账号时用 Basic，没有时用 Bearer；不会用 credential 的。", "Credential for reading them: Basic with an account, Bearer without; credential is not used for it.")}, false, nil},
+		{TargetLabel{"pulse", "METRIC", "lis_results_total", "work_*", tr("采集到的哪个计数随业务增长：它停了而服务仍应答，也会被发现。", "Which counter that is read grows with the work done: where it stands still while the service answers, it is noticed all the same.")}, false, nil},
 		{TargetLabel{"probe_http", "URL [TEXT]", "http://10.0.0.7/login 登录", "probe_*", tr("检查网页能否打开，应答里须有空格后的文字。", "Checks that a web address answers, with the text behind the blank in its answer.")}, true, (*asked).probeHTTP},
 		{TargetLabel{"probe_tcp", "HOST:PORT | :PORT", ":5432", "probe_*", tr("检查端口能否连接。", "Checks that a port takes connections.")}, true, (*asked).probeTCP},
 		{TargetLabel{"probe_tls", "HOST:PORT [NAME]", "his.example:443", "probe_ssl_*, probe_tls_*", tr("检查证书：何时到期、是否可信、是否合乎名称。", "Checks a certificate: when it expires, whether it is trusted and fits its name.")}, true, (*asked).probeTLS},
@@ -123,6 +125,8 @@ func init() { // the makers read the table again
 		{TargetLabel{"log_files", "PATH[:PATH…]", "/var/log/his.log", "", tr("本机上它的日志文件，冒号分隔。", "Its log files on this machine, separated by colons.")}, false, nil},
 	}
 }
+
+var metricName = regexp.MustCompile(`^[a-zA-Z_:][a-zA-Z0-9_:]*$`)
 
 // asked is one label of a thing that is turned into a source.
 type asked struct {
@@ -434,6 +438,12 @@ func (a *asked) scrape() (Source, error) {
 		if user != "" {
 			t.Authorization = "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+secret))
 		}
+	}
+	if metric := a.thing.Labels["pulse"]; metric != "" {
+		if !metricName.MatchString(metric) {
+			return nil, bad(a.thing, "pulse", "lis_results_total", "不是指标名", "is no name of a metric")
+		}
+		return &pulse{Source: t, metric: metric}, nil
 	}
 	return t, nil
 }

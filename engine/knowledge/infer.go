@@ -45,8 +45,10 @@ const (
 	// that the weights do not simply add up: beyond steep they count by their
 	// logarithm. Where nothing is seen on others, it is one question whether it
 	// reached them, and its weight half that of the surest effect: there may be another
-	// way to them.
-	steep, steepMissing = 6.0, 3.0
+	// way to them. That more than few things show it at once is no chance: each
+	// further one, by more than a hint, adds to what counts in full.
+	steep, steepMissing  = 6.0, 3.0
+	few, steepEach, hint = 2, 3.0, 1.0
 	// A sign is explained where what is held leaves it no more unlikely than this.
 	explained = 0.7
 )
@@ -330,7 +332,7 @@ func (r *reasoning) weigh(it item) float64 {
 func (r *reasoning) score(c *candidate) {
 	sum, effects, strongest := 0.0, 0.0, 0.0
 	none, elsewhere := math.Log(unknownPrior), 0.0
-	var missing, spared once
+	var missing, spared, shown once
 	for _, it := range c.items {
 		fact := &r.facts[it.fact]
 		w := r.weigh(it)
@@ -339,6 +341,9 @@ func (r *reasoning) score(c *candidate) {
 			sum += w
 		case w > 0:
 			effects += w
+			if w > hint {
+				shown.add(fact.thing, w)
+			}
 		default:
 			missing.add(fact.sign, w)
 			strongest = max(strongest, it.p)
@@ -366,7 +371,7 @@ func (r *reasoning) score(c *candidate) {
 		lacks = max(lacks, math.Log1p(-strongest)/2)
 		unaffected = max(unaffected, lacks)
 	}
-	sum += tempered(effects, steep) - tempered(-lacks, steepMissing)
+	sum += tempered(effects, steep+steepEach*float64(max(0, len(shown)-few))) - tempered(-lacks, steepMissing)
 	// What is not known explains what others suffer only so far: which of them, and
 	// how, it does not tell.
 	none += min(elsewhere, steep) - tempered(-unaffected, steepMissing)
@@ -393,23 +398,23 @@ func (r *reasoning) score(c *candidate) {
 
 // once adds up what speaks against a fault, each sign once with its most: that many
 // things spared one sign has one reason, such as another way to where it is
-// measured.
+// measured. Of what speaks for it, it counts the things.
 type once []struct {
-	sign int
-	w    float64
+	of int // a sign or a thing
+	w  float64
 }
 
-func (o *once) add(sign int, w float64) {
+func (o *once) add(of int, w float64) {
 	for i := range *o {
-		if (*o)[i].sign == sign {
+		if (*o)[i].of == of {
 			(*o)[i].w = min((*o)[i].w, w)
 			return
 		}
 	}
 	*o = append(*o, struct {
-		sign int
-		w    float64
-	}{sign, w})
+		of int
+		w  float64
+	}{of, w})
 }
 
 func (o once) sum() (w float64) {

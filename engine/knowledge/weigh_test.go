@@ -144,3 +144,20 @@ func TestTheTimeBeforeIsNotAsked(t *testing.T) {
 		}
 	}
 }
+
+// Proves A09: a database of which one sign is seen, and under which five things
+// suffer in many ways, is the cause, and not one of the five that has signs of its
+// own for a fault of its own.
+func TestManyThingsAtOnceHaveOneCause(t *testing.T) {
+	things := []engine.Thing{{ID: "db", Name: "db", Class: engine.ClassDatabase, State: engine.Confirmed}}
+	lines := []string{"db/ max_over_time(database_sync_wait_seconds[1m])=20", "db/ database_query_age_seconds=20", "db/ database_up=1"}
+	for _, id := range []string{"api", "lis", "pacs", "web", "emr"} {
+		things = append(things, engine.Thing{ID: id, Name: id, Class: engine.ClassComponent, State: engine.Confirmed, On: []engine.Link{{Type: engine.Uses, Thing: "db"}}})
+		lines = append(lines, id+"/ probe_duration_seconds=5", id+"/ probe_http_status_code=500", id+"/ probe_success=0")
+	}
+	lines = append(lines, "lis/ middleware_pool_active=10", "lis/ middleware_pool_limit=10", "lis/ middleware_threads_idle=0", "lis/ middleware_threads_limit=20", "lis/ middleware_requests_waiting=90")
+	v := base(t).Infer(engine.NewTopology(things), told(t, lines...))
+	if first(v) != "commits-wait @ db" || v.Hypotheses[0].Probability < 0.99 {
+		t.Errorf("%s: %s", first(v), v.Say.EN)
+	}
+}
