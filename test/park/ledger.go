@@ -174,7 +174,7 @@ func (w *World) Ledger(every string) []Entry {
 	}
 	service("his-api", pool("his-api"), on(engine.Uses, "his-db", "his-redis")...)
 	lis := pool("lis-api")
-	lis["listen"] = fmt.Sprint(ports["lis-api"])
+	lis["listen"], lis["pulse"] = fmt.Sprint(ports["lis-api"]), "lis_results_total"
 	service("lis-api", lis, on(engine.Uses, "his-db", "mq-1")...)
 	service("pacs-api", pool("pacs-api"), join(on(engine.Uses, "his-db"), on(engine.StoredOn, "pacs-volume"))...)
 	service("his-web", nil, on(engine.Uses, "his-api", "dns-1")...)
