@@ -45,8 +45,9 @@ const (
 	// that the weights do not simply add up: beyond steep they count by their
 	// logarithm. Where nothing is seen on others, it is one question whether it
 	// reached them, and its weight half that of the surest effect: there may be another
-	// way to them. That more than few things show it at once is no chance: each
-	// further one, by more than a hint, adds to what counts in full.
+	// way to them. That more than few things show it at once is no chance where it
+	// shows on its own thing: each further one, by more than a hint, adds to what
+	// counts in full.
 	steep, steepMissing  = 6.0, 3.0
 	few, steepEach, hint = 2, 3.0, 1.0
 	// A sign is explained where what is held leaves it no more unlikely than this.
@@ -69,6 +70,7 @@ type candidate struct {
 	causes      [][]change // by cause
 	gain        float64    // in the last round
 	none        float64    // what an unknown fault would gain there
+	shows       bool       // a principal sign is seen on its own thing
 	telling     bool       // it may be held: see principal
 }
 
@@ -150,12 +152,13 @@ func (r *reasoning) collect() {
 				c.causes[k] = append(c.causes[k], ch)
 			}
 		}
-		c.telling = r.tells(c)
+		c.shows, c.telling = r.tells(c)
 	}
 }
 
-// tells tells whether enough of a fault is seen to hold it.
-func (r *reasoning) tells(c *candidate) bool {
+// tells tells whether a principal sign of a fault is seen on its thing, and whether
+// enough of it is seen to hold it.
+func (r *reasoning) tells(c *candidate) (shows, enough bool) {
 	m := &r.base.modes[c.mode]
 	most := 0.0
 	for _, of := range m.signs {
@@ -170,12 +173,12 @@ func (r *reasoning) tells(c *candidate) bool {
 		case fact.thing != c.thing:
 			others[fact.thing] = true
 		case it.p >= principal*most:
-			return true
+			return true, true
 		default:
 			own++
 		}
 	}
-	return own >= manyOwn || len(others) >= manyOthers
+	return false, own >= manyOwn || len(others) >= manyOthers
 }
 
 // put adds an item, or raises the one there is.
@@ -371,7 +374,11 @@ func (r *reasoning) score(c *candidate) {
 		lacks = max(lacks, math.Log1p(-strongest)/2)
 		unaffected = max(unaffected, lacks)
 	}
-	sum += tempered(effects, steep+steepEach*float64(max(0, len(shown)-few))) - tempered(-lacks, steepMissing)
+	full := steep
+	if c.shows {
+		full += steepEach * float64(max(0, len(shown)-few))
+	}
+	sum += tempered(effects, full) - tempered(-lacks, steepMissing)
 	// What is not known explains what others suffer only so far: which of them, and
 	// how, it does not tell.
 	none += min(elsewhere, steep) - tempered(-unaffected, steepMissing)
