@@ -161,3 +161,60 @@ func TestManyThingsAtOnceHaveOneCause(t *testing.T) {
 		t.Errorf("%s: %s", first(v), v.Say.EN)
 	}
 }
+
+// Proves A09, B05: a setting by which a service asks the wrong one shows on those it
+// uses: one gets what it does not know, or a queue has lost its consumer, while all
+// of them are well. The former configuration is put back only where it was changed.
+func TestAWrongSettingShowsOnWhatIsAsked(t *testing.T) {
+	labels := map[string]string{"service": "s", "file": "/etc/s.conf"}
+	uses := func(ids ...string) (out []engine.Link) {
+		for _, id := range ids {
+			out = append(out, engine.Link{Type: engine.Uses, Thing: id})
+		}
+		return out
+	}
+	topo := engine.NewTopology([]engine.Thing{
+		{ID: "mq", Name: "mq", Class: engine.ClassMiddleware, State: engine.Confirmed, Labels: labels},
+		{ID: "lis", Name: "lis", Class: engine.ClassComponent, State: engine.Confirmed, Labels: labels, On: uses("mq")},
+		{ID: "pacs", Name: "pacs", Class: engine.ClassComponent, State: engine.Confirmed, Labels: labels},
+		{ID: "gate", Name: "gate", Class: engine.ClassMiddleware, State: engine.Confirmed, Labels: labels, On: uses("lis", "pacs")},
+	})
+	well := []string{
+		"mq/ probe_success=1", "mq/ namedprocess_namegroup_num_procs=1", "lis/ probe_success=1", "lis/ namedprocess_namegroup_num_procs=1",
+		"pacs/ probe_success=1", "pacs/ namedprocess_namegroup_num_procs=1", "gate/ probe_success=1", "gate/ namedprocess_namegroup_num_procs=1",
+	}
+	strayed := []string{`pacs/ rate(http_requests_total[2m]){code=404}=2`, `pacs/ rate(http_requests_total[2m]){code=200}=1`}
+	alone := []string{"mq/ queue_consumers=0", "mq/ queue_messages_ready=20", "lis/ log:level=ERROR dial tcp 10.0.0.97:1883: connect: connection refused"}
+	for name, c := range map[string]struct {
+		seen    []string
+		at      string
+		changed bool
+	}{
+		"the gate sends to the wrong one":       {strayed, "gate", true},
+		"it does, and nobody changed the gate":  {strayed, "gate", false},
+		"lis asks a broker that is gone":        {alone, "lis", true},
+		"it does, and nobody changed a setting": {alone, "lis", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			seen := append(well[:len(well):len(well)], c.seen...)
+			if c.changed {
+				seen = append(seen, c.at+"/ event:config-changed")
+			}
+			v := base(t).Infer(topo, told(t, seen...))
+			done := ""
+			for _, i := range v.Faults {
+				for _, r := range v.Hypotheses[i].Remedies {
+					if r.Runbook != knowledge.CallPerson && r.Allowed() {
+						done += r.Runbook + " " + v.Hypotheses[i].Thing + " "
+					}
+				}
+			}
+			if want := map[bool]string{true: "config-rollback " + c.at + " "}[c.changed]; done != want {
+				t.Errorf("%q would be done, not %q: %s", done, want, v.Say.EN)
+				for _, h := range v.Hypotheses[:min(4, len(v.Hypotheses))] {
+					t.Logf("  %.2f %s @ %s, weight %.1f", h.Probability, h.Mode, h.Thing, h.Weight)
+				}
+			}
+		})
+	}
+}
