@@ -19,6 +19,7 @@ import (
 	"zhiwei/drive/database"
 	"zhiwei/drive/host"
 	"zhiwei/drive/ipmi"
+	"zhiwei/drive/log"
 	"zhiwei/drive/modbus"
 	"zhiwei/drive/probe"
 	"zhiwei/drive/redfish"
@@ -122,6 +123,7 @@ func init() { // the makers read the table again
 		{TargetLabel{"smart", "yes | DEVICE[;DEVICE…]", "yes", "disk_*", tr("磁盘自述的健康（SMART）：yes 为主机的全部磁盘，或写 sda、“bus/0 megaraid,8”；主机上须有 smartmontools，账号须为 root 或可 sudo -n smartctl。在哪台机器上看，同 process。", "What disks say of their health (SMART): yes is all of the machine, else sda, “bus/0 megaraid,8”; the machine needs smartmontools, the account root or sudo -n smartctl. On which machine: as process.")}, false, (*asked).smart},
 		{TargetLabel{"volume", "PATH", "/data", "node_filesystem_*", tr("本机上的一个目录：它所在文件系统的空间。", "A folder of this machine: the space of the file system it lies on.")}, false, (*asked).volume},
 		{TargetLabel{"backup_files", "PATTERN", "/backup/his-*.dump", "backup_last_*", tr("备份任务在本机留下的文件：最新一个的时间和大小。", "The files a backup job leaves on this machine: when the newest was written and how large it is.")}, false, (*asked).backups},
+		{TargetLabel{"access_log", "PATH", "/var/log/nginx/access.log", "http_path_*", tr("本机上 Web 服务器或网关的访问日志（nginx、Apache 的格式）：按路径首段数应答成功与 404。", "The access log of a web server or gateway on this machine, in the format of nginx and Apache: answers with success and with 404, by the first part of the path.")}, true, (*asked).accessLog},
 		{TargetLabel{"log_files", "PATH[:PATH…]", "/var/log/his.log", "", tr("本机上它的日志文件，冒号分隔。", "Its log files on this machine, separated by colons.")}, false, nil},
 	}
 }
@@ -584,6 +586,13 @@ func (a *asked) backups() (Source, error) {
 		return nil, a.bad("不是以 / 开头的模式", "is no pattern that begins with /")
 	}
 	return &host.Backups{Clock: a.Clock, Files: a.value}, nil
+}
+
+func (a *asked) accessLog() (Source, error) {
+	if !filepath.IsAbs(a.value) {
+		return nil, a.bad("不是以 / 开头的路径", "is no path that begins with /")
+	}
+	return &log.Access{Path: a.value, Clock: a.Clock}, nil
 }
 
 func (a *asked) local() (Source, error) {

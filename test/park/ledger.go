@@ -187,7 +187,7 @@ func (w *World) Ledger(every string) []Entry {
 	add("his-cert", engine.ClassCertificate, cert)
 	add("his-gate", engine.ClassMiddleware, unit("his-gate", map[string]string{
 		"process": w.file("conf", "nginx.conf"), "probe_tcp": w.net.at("his-gate"), "file": w.file("conf", "nginx.conf"), "check": own("check-his-gate"),
-		"log_files": w.file("log", "his-gate.error.log"),
+		"log_files": w.file("log", "his-gate.error.log"), "access_log": w.file("log", "his-gate.access.log"),
 	}), join(on(engine.RunsOn, "srv-app-01"), on(engine.Uses, "his-web", "lis-api", "pacs-api", "his-cert"))...)
 	add("his", engine.ClassApplication, map[string]string{"probe_http": "https://" + w.net.at("his-gate") + "/?patient=1", "tls_ca": w.file("conf", "ca.pem")}, on(engine.Uses, "his-gate")...)
 	return out
