@@ -131,8 +131,12 @@ func TestWhatComesBackIsFollowed(t *testing.T) {
 		after    time.Duration
 		want     string
 	}{
-		{"db", "app", 10 * time.Second, "db"}, {"db", "app", time.Minute, ""}, {"db", "db", 10 * time.Second, ""},
-		{"db", "other", 10 * time.Second, ""}, {"ac", "app", 10 * time.Second, ""}, {"app", "db", 10 * time.Second, ""},
+		{"db", "app", 10 * time.Second, "db"},
+		{"db", "app", time.Minute, ""},
+		{"db", "db", 10 * time.Second, ""},
+		{"db", "other", 10 * time.Second, ""},
+		{"ac", "app", 10 * time.Second, ""},
+		{"app", "db", 10 * time.Second, ""},
 	} {
 		o := observer{revived: map[string]time.Time{c.over: back}}
 		if got := o.reviver(topo, c.of, back.Add(c.after)); got != c.want {
