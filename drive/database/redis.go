@@ -175,14 +175,26 @@ func (r *redis) read(ctx context.Context, t *Target, out *told) error {
 		return errs.E(errs.Forbidden, op, r.where, r.where+" 没有给出 Redis 的 INFO；请允许账号执行它。", r.where+" does not give Redis' INFO; allow it to the account.")
 	}
 	tell(v, t, out)
-	// Not every account may list clients, and it is asked only where some wait.
 	if v["blocked_clients"] == "0" {
 		out.add("database_client_held_seconds", 0)
-	} else if list, err := r.ask(ctx, "CLIENT", "LIST", "TYPE", "normal"); err == nil {
-		out.add("database_client_held_seconds", held(list))
+		return nil
 	}
+	if n, err := strconv.Atoi(v["connected_clients"]); err != nil || n > maxListed {
+		return nil
+	}
+	list, err := r.ask(ctx, "CLIENT", "LIST", "TYPE", "normal")
+	if errs.Is(err, errs.Forbidden) {
+		return nil // not every account may list clients
+	}
+	if err != nil {
+		return err
+	}
+	out.add("database_client_held_seconds", held(list))
 	return nil
 }
+
+// maxListed is of how many clients a list is asked for: a line has some 350 bytes.
+const maxListed = 2000
 
 // waiting are the commands that wait by themselves for what others bring.
 var waiting = []string{"blpop", "brpop", "brpoplpush", "blmove", "blmpop", "bzpopmin", "bzpopmax", "bzmpop", "xread", "xreadgroup", "wait", "waitaof"}

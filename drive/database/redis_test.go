@@ -198,6 +198,7 @@ func FuzzHear(f *testing.F) {
 		text, err := hear(bufio.NewReaderSize(strings.NewReader(s), maxLine))
 		if err == nil {
 			tell(info(text), &Target{}, &told{})
+			held(text)
 		}
 	})
 }

@@ -15,10 +15,9 @@ import (
 // how many requests were answered with success and how many with “not found”
 // (http_path_found_total, http_path_missing_total), since it was first asked, and what
 // share was not found since it was last asked (http_path_missing_ratio), where that
-// were enough to say. A
-// gateway that sends requests to the wrong service is well itself, and so are all
-// services behind it; its access log alone shows it. What is no request is passed
-// over.
+// were enough to say. A gateway that sends requests to the wrong service is well
+// itself, and so are all services behind it; its access log alone shows it. What is no
+// request is passed over.
 type Access struct {
 	Path  string
 	Clock clock.Clock
@@ -41,6 +40,9 @@ const enough = 5
 // maxPaths bounds how many paths are told apart; the rest are “other”. An application
 // is one path; scanners ask for thousands that are not there.
 const maxPaths = 50
+
+// maxPath is the longest path that is told apart.
+const maxPath = 64
 
 // request finds the path and the status in `… "GET /lis/orders?id=1 HTTP/1.1" 404 …`.
 var request = regexp.MustCompile(`"[A-Z]{3,10} (/[^ "?]*)[^"]*" ([1-5][0-9]{2})(?: |$)`)
@@ -94,7 +96,7 @@ func (a *Access) take(line string) {
 		if m[2] == "404" {
 			return
 		}
-		if len(a.paths) >= maxPaths {
+		if len(a.paths) >= maxPaths || len(path) > maxPath {
 			path = "other"
 		}
 		if n = a.paths[path]; n == nil {

@@ -55,9 +55,10 @@ var client = &http.Client{
 func (t *Target) Name() string { return t.Job }
 
 // Sample reads everything once. Samples that carry a time keep it. Unavailable
-// where nothing answers, Unauthenticated where it is not allowed, Invalid where the answer is none, TooLarge where it is
-// longer than 16 MiB or has more than 20,000 samples; the first of them are then
-// returned beside the error. Native histograms are left out.
+// where nothing answers, Unauthenticated where it is not allowed, Invalid where the
+// answer is none, TooLarge where it is longer than 16 MiB or has more than 20,000
+// samples; the first of them are then returned beside the error. Native histograms
+// are left out.
 func (t *Target) Sample(ctx context.Context) ([]series.Sample, error) {
 	const op = "scrape"
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, t.URL, nil)

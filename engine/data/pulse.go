@@ -69,5 +69,5 @@ func (p *pulse) beat(sum float64, at time.Time) (missing float64, known bool) {
 		p.observed, p.grew = p.observed+by, at
 	}
 	p.last, p.at = sum, at
-	return p.rate * at.Sub(p.grew).Seconds(), p.observed >= usualFrom
+	return max(0, p.rate*at.Sub(p.grew).Seconds()), p.observed >= usualFrom
 }
