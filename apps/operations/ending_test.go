@@ -144,3 +144,26 @@ func TestWhatComesBackIsFollowed(t *testing.T) {
 		}
 	}
 }
+
+// Proves A09: a mind that wavers between two causes says each of them once a minute,
+// and a new one at once.
+func TestWaveringIsToldOnce(t *testing.T) {
+	began := time.Date(2026, 3, 2, 1, 0, 0, 0, time.UTC)
+	o := &engine.Occurrence{DetectedAt: began}
+	s := &step{app: &App{}, topo: engine.NewTopology(nil), t: engine.Trouble{Occurrences: []engine.Occurrence{*o}}}
+	think := func(after time.Duration, mode string) {
+		s.now = began.Add(after)
+		s.thought(&thought{verdict: engine.Verdict{Hypotheses: []engine.Hypothesis{{Thing: "api", Mode: mode}}}}, o)
+	}
+	for i := range 20 {
+		think(time.Duration(i)*2*time.Second, []string{"application-slow", "application-failing"}[i%2])
+	}
+	if len(s.t.Thoughts) != 2 {
+		t.Errorf("%d thoughts", len(s.t.Thoughts))
+	}
+	think(41*time.Second, "application-spins")
+	think(90*time.Second, "application-slow")
+	if n := len(s.t.Thoughts); n != 4 || s.t.Thoughts[2].Verdict.Hypotheses[0].Mode != "application-spins" {
+		t.Errorf("%d thoughts", n)
+	}
+}

@@ -360,8 +360,15 @@ func (s *step) thought(th *thought, o *engine.Occurrence) {
 	if !v.Known && s.worked(o) != nil && (len(v.Hypotheses) == 0 || v.Hypotheses[0].Probability < faint) {
 		return // the rest dies away: it is no new thought
 	}
-	if n := len(s.t.Thoughts); n > 0 && !s.t.Thoughts[n-1].At.Before(o.DetectedAt) && same(s.t.Thoughts[n-1].Verdict, v) {
-		return
+	for i := len(s.t.Thoughts) - 1; i >= 0; i-- {
+		was := s.t.Thoughts[i]
+		last := i == len(s.t.Thoughts)-1
+		if was.At.Before(o.DetectedAt) || !last && s.now.Sub(was.At) > wavering {
+			break
+		}
+		if same(was.Verdict, v) {
+			return
+		}
 	}
 	s.t.Thoughts = append(s.t.Thoughts, engine.Thought{At: s.now, Verdict: v, Symptoms: len(th.symptoms)})
 	s.t.Thoughts = s.t.Thoughts[max(0, len(s.t.Thoughts)-maxThoughts):]
@@ -389,6 +396,10 @@ func (s *step) thought(th *thought, o *engine.Occurrence) {
 	}
 	s.tell(engine.MomentThought, "", v.Say.ZH, v.Say.EN)
 }
+
+// wavering is how long a thought is not told again where the evidence comes and goes:
+// who reads it later looks for what was thought, not for how often.
+const wavering = time.Minute
 
 // same tells whether two verdicts would be told as one.
 func same(a, b engine.Verdict) bool {
