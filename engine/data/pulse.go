@@ -12,8 +12,9 @@ import (
 // results taken in: a service that answers every check and does nothing is the
 // failure that no check sees. Beside what the source tells it tells work_done_total,
 // the sum over the counter's series, and work_missing, how many more of them would
-// be there had it gone on as it did: the usual rate times how long it has not grown.
-// While that is not known, or the counter is not told, nothing is.
+// be there had it gone on as it did: the usual rate times how long it has not grown,
+// once that is longer than it usually pauses. While that is not known, or the counter
+// is not told, nothing is; after a restart it is learnt anew.
 type pulse struct {
 	Source
 	metric string
@@ -22,6 +23,7 @@ type pulse struct {
 	at       time.Time // of the last round that told the counter; zero: none yet
 	grew     time.Time // of the last round in which it had grown
 	rate     float64   // by the second, while it grows
+	pause    float64   // the longest in which it did not grow, in seconds; fades
 	observed float64   // grown so far
 }
 
@@ -31,6 +33,10 @@ const (
 	usualFor = 10 * time.Minute
 	// usualFrom is how much must have grown before a rate is usual.
 	usualFrom = 50
+	// usualPauses is how many of its longest pauses it may stand still: analysers
+	// send in batches. A pause fades by half in pauseFor.
+	usualPauses = 3
+	pauseFor    = 6 * time.Hour
 )
 
 func (p *pulse) Sample(ctx context.Context) ([]series.Sample, error) {
@@ -66,8 +72,13 @@ func (p *pulse) beat(sum float64, at time.Time) (missing float64, known bool) {
 			share = max(share, by/(p.observed+by))
 		}
 		p.rate += share * (by/took - p.rate)
+		p.pause = max(took, p.pause*math.Exp2(-took/pauseFor.Seconds()))
 		p.observed, p.grew = p.observed+by, at
 	}
 	p.last, p.at = sum, at
-	return max(0, p.rate*at.Sub(p.grew).Seconds()), p.observed >= usualFrom
+	still := at.Sub(p.grew).Seconds()
+	if still <= usualPauses*p.pause {
+		still = 0
+	}
+	return max(0, p.rate*still), p.observed >= usualFrom
 }

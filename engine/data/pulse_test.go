@@ -64,10 +64,23 @@ func TestAPulseThatStops(t *testing.T) {
 	if missing, _, _ := round(0); missing != 0 {
 		t.Errorf("begun anew it owes %v", missing)
 	}
-	for i := range 360 { // an hour in which one comes in every other minute
-		if missing, _, _ = round((i + 1) % 12 / 11); missing > 40 || i > 240 && missing > 5 {
+	// An hour in which one comes in every other minute, and a day on which a batch does
+	// every ten.
+	for i := range 360 {
+		if missing, _, _ = round((i + 1) % 12 / 11); missing > 40 {
 			t.Fatalf("of a slow hour %v are missing", missing)
 		}
+	}
+	for i := range 24 * 60 * 6 {
+		if missing, _, _ = round((i + 1) % 60 / 59 * 100); missing > 50 {
+			t.Fatalf("between two batches %v are missing", missing)
+		}
+	}
+	for range 60 * 4 {
+		missing, _, _ = round(0)
+	}
+	if missing < 300 {
+		t.Errorf("after four batches that did not come %v are missing", missing)
 	}
 	if _, err := m.Targets(thing("10.0.0.9", "scrape", srv.URL, "pulse", "results total")); !errs.Is(err, errs.Invalid) || errs.PathOf(err) != "labels.pulse" {
 		t.Errorf("%v", err)
