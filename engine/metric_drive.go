@@ -17,12 +17,6 @@ var _ = declare(
 	Metric{Name: "up", Type: Gauge, Unit: "1", Title: tr("可采集", "Could be measured")},
 	Metric{Name: "scrape_duration_seconds", Type: Gauge, Unit: "s", Title: tr("采集用时", "Time one round took")},
 	Metric{Name: "scrape_samples_scraped", Type: Gauge, Unit: "1", Title: tr("本轮样本数", "Samples of one round")},
-	Metric{Name: "work_done_total", Type: Counter, Unit: "1", Title: tr("完成的业务量", "Work done, by the counter that the label pulse names")},
-	Metric{Name: "work_missing", Type: Gauge, Unit: "1", Title: tr("照平时应已完成而没有的业务量", "Work that would have been done since the counter last grew, had it gone on as usual")},
-	Metric{Name: "http_paths", Type: Gauge, Unit: "1", Title: tr("访问日志里的路径数", "Paths of an access log")},
-	Metric{Name: "http_path_found_total", Type: Counter, Unit: "1", Labels: []string{"path"}, Title: tr("某路径应答成功的请求", "Requests of a path that were answered with success")},
-	Metric{Name: "http_path_missing_total", Type: Counter, Unit: "1", Labels: []string{"path"}, Title: tr("某路径应答 404 的请求", "Requests of a path that were answered “not found”")},
-	Metric{Name: "http_path_missing_ratio", Type: Gauge, Unit: "1", Labels: []string{"path"}, Title: tr("某路径本轮应答 404 的比例", "Share of a path's requests of this round that were answered “not found”")},
 	Metric{Name: "measure_refused", Type: Gauge, Unit: "1", Title: tr("采集的账号被拒绝", "The account that measures was turned away")},
 	Metric{Name: "zhiwei_collector_targets", Type: Gauge, Unit: "1", Title: tr("采集对象数", "Targets of the collector")},
 	Metric{Name: "zhiwei_collector_rounds_running", Type: Gauge, Unit: "1", Title: tr("正在进行的采集", "Rounds under way")},
@@ -30,6 +24,17 @@ var _ = declare(
 	Metric{Name: "zhiwei_collector_rounds_failed_total", Type: Counter, Unit: "1", Title: tr("失败的采集", "Rounds that told nothing")},
 	Metric{Name: "zhiwei_collector_rounds_skipped_total", Type: Counter, Unit: "1", Title: tr("跳过的采集", "Rounds left out")},
 	Metric{Name: "zhiwei_collector_samples_dropped_total", Type: Counter, Unit: "1", Title: tr("丢弃的样本", "Samples dropped")},
+)
+
+// Of the work that a service does: by the counter that its label pulse names, and
+// of the access log of a gateway.
+var _ = declare(
+	Metric{Name: "work_done_total", Type: Counter, Unit: "1", Title: tr("完成的业务量", "Work done, by the counter that the label pulse names")},
+	Metric{Name: "work_missing", Type: Gauge, Unit: "1", Title: tr("照平时应已完成而没有的业务量", "Work that would have been done since the counter last grew, had it gone on as usual")},
+	Metric{Name: "http_paths", Type: Gauge, Unit: "1", Title: tr("访问日志里的路径数", "Paths of an access log")},
+	Metric{Name: "http_path_found_total", Type: Counter, Unit: "1", Labels: []string{"path"}, Title: tr("某路径应答成功的请求", "Requests of a path that were answered with success")},
+	Metric{Name: "http_path_missing_total", Type: Counter, Unit: "1", Labels: []string{"path"}, Title: tr("某路径应答 404 的请求", "Requests of a path that were answered “not found”")},
+	Metric{Name: "http_path_missing_ratio", Type: Gauge, Unit: "1", Labels: []string{"path"}, Title: tr("某路径本轮应答 404 的比例", "Share of a path's requests of this round that were answered “not found”")},
 )
 
 // Of what answers SNMP: drive/snmp.
